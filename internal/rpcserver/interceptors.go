@@ -1,0 +1,189 @@
+package rpcserver
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"time"
+
+	"github.com/zeromicro/go-zero/core/logx"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+
+	"clinsource/internal/auth"
+	"clinsource/internal/callinfo"
+	"clinsource/internal/fault"
+	"clinsource/internal/mtls"
+)
+
+const (
+	defaultIdle = 30 * time.Second
+	// answerMargin is kept back from the caller's deadline, so that the answer
+	// that says which part ran out of time still reaches the caller.
+	answerMargin = 20 * time.Millisecond
+)
+
+// guard is what every call passes before its handler.
+type guard struct {
+	peers     mtls.PeerList
+	verifier  *auth.Verifier
+	limit     time.Duration // Of a unary call; the caller's shorter one wins.
+	idle      time.Duration // Of a stream without a message.
+	tokenFree map[string]bool
+}
+
+func (g *guard) unary() []grpc.UnaryServerInterceptor {
+	return []grpc.UnaryServerInterceptor{g.observeUnary, g.admitUnary}
+}
+
+func (g *guard) stream() []grpc.StreamServerInterceptor {
+	return []grpc.StreamServerInterceptor{g.observeStream, g.admitStream}
+}
+
+// observeUnary is the outermost: it names the call, turns panics and errors
+// into faults, counts, and logs.
+func (g *guard) observeUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
+	ctx = named(ctx)
+	start := time.Now()
+	defer func() {
+		err = g.conclude(ctx, info.FullMethod, start, recovered(recover(), err))
+	}()
+	return handler(ctx, req)
+}
+
+func (g *guard) observeStream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+	ctx := named(ss.Context())
+	start := time.Now()
+	defer func() {
+		err = g.conclude(ctx, info.FullMethod, start, recovered(recover(), err))
+	}()
+	return handler(srv, &stream{ServerStream: ss, ctx: ctx})
+}
+
+// panicked is the cause of a fault whose handler panicked.
+type panicked struct{ stack []byte }
+
+func (panicked) Error() string { return "panic" }
+
+func recovered(p any, err error) error {
+	if p == nil {
+		return err
+	}
+	return fault.Internal(panicked{stack: debug.Stack()}) // The panic's value may hold data: it is dropped.
+}
+
+func named(ctx context.Context) context.Context {
+	id := first(ctx, callinfo.RequestIDKey)
+	if !callinfo.ValidRequestID(id) {
+		id = callinfo.NewRequestID()
+	}
+	ctx = callinfo.WithRequestID(ctx, id)
+	if name, ok := mtls.PeerName(ctx); ok {
+		ctx = callinfo.WithPeer(ctx, name)
+	}
+	return ctx
+}
+
+func first(ctx context.Context, key string) string {
+	if values := metadata.ValueFromIncomingContext(ctx, key); len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
+
+// conclude makes the error a caller may see, counts and logs. It logs no
+// message of any request, and an error's cause only where nobody foresaw it.
+func (g *guard) conclude(ctx context.Context, method string, start time.Time, err error) error {
+	took := time.Since(start)
+	code := codes.OK
+	fields := []logx.LogField{
+		logx.Field("method", method), logx.Field("request_id", callinfo.RequestID(ctx)),
+		logx.Field("peer", callinfo.Peer(ctx)), logx.Field("ms", float64(took.Microseconds())/1000),
+	}
+	var out error
+	if err != nil {
+		f := fault.From(err)
+		code, out = f.Code, f.GRPCStatus().Err()
+		fields = append(fields, logx.Field("reason", f.Reason))
+		if f.Code == codes.Internal || f.Code == codes.DataLoss {
+			fields = append(fields, causeOf(f)...)
+		}
+	}
+	fields = append(fields, logx.Field("code", code.String()))
+	observe(method, code, took)
+	switch {
+	case code == codes.Internal || code == codes.DataLoss:
+		logx.Errorw("call", fields...)
+	case !isHealth(method):
+		logx.Infow("call", fields...)
+	}
+	return out
+}
+
+func causeOf(f *fault.Error) []logx.LogField {
+	var p panicked
+	if errors.As(f, &p) {
+		return []logx.LogField{logx.Field("stack", string(p.stack))}
+	}
+	if cause := f.Unwrap(); cause != nil {
+		return []logx.LogField{logx.Field("cause", cause.Error())}
+	}
+	return nil
+}
+
+func isHealth(method string) bool {
+	return method == healthpb.Health_Check_FullMethodName || method == healthpb.Health_Watch_FullMethodName
+}
+
+func (g *guard) admitUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	ctx, err := g.admit(ctx, info.FullMethod)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := g.limited(ctx)
+	defer cancel()
+	if err := ctx.Err(); err != nil {
+		return nil, fault.From(err)
+	}
+	return handler(ctx, req)
+}
+
+// limited gives the context the service's own limit, or the caller's if that is
+// nearer, less the margin to answer in.
+func (g *guard) limited(ctx context.Context) (context.Context, context.CancelFunc) {
+	limit := g.limit
+	if deadline, ok := ctx.Deadline(); ok {
+		limit = min(limit, time.Until(deadline)-answerMargin)
+	}
+	return context.WithTimeout(ctx, limit)
+}
+
+func (g *guard) admitStream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	ctx, err := g.admit(ss.Context(), info.FullMethod)
+	if err != nil {
+		return err
+	}
+	idle := g.idle
+	if isHealth(info.FullMethod) {
+		idle = 0 // A watch is silent by nature.
+	}
+	return handler(srv, &stream{ServerStream: ss, ctx: ctx, idle: idle})
+}
+
+// admit checks the peer, then the token.
+func (g *guard) admit(ctx context.Context, method string) (context.Context, error) {
+	if peer := callinfo.Peer(ctx); !g.peers.Allow(method, peer) {
+		return nil, fault.Denied(fault.ReasonPeerNotAllowed, "the process "+peer+" is not on the list of peers of this gRPC service")
+	}
+	if g.tokenFree[method] || isHealth(method) {
+		return ctx, nil
+	}
+	authorization := first(ctx, callinfo.AuthorizationKey)
+	user, err := g.verifier.Verify(ctx, authorization)
+	if err != nil {
+		return nil, err
+	}
+	return callinfo.WithAuthorization(auth.WithUser(ctx, user), authorization), nil
+}
