@@ -1,0 +1,11 @@
+// Package config is the shape of etc/subject-rpc.yaml: the keys that every service has
+// (internal/rpcserver) and its own. docs/configuration.md explains them.
+package config
+
+import "clinsource/internal/rpcserver"
+
+// Config of subject-rpc.
+type Config struct {
+	rpcserver.Config
+	DataFile string // The SQLite file with the registry and the medication records.
+}

@@ -1,0 +1,69 @@
+// Package svc holds what the logic of subject-rpc works with: its store, who to ask
+// where a patient belongs, and what must be closed at the end.
+package svc
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"clinsource/internal/auth"
+	"clinsource/internal/discovery"
+	"clinsource/internal/records"
+	"clinsource/internal/sqldb"
+	"clinsource/internal/subjects"
+	"clinsource/subject-rpc/internal/config"
+	"clinsource/subject-rpc/internal/store"
+)
+
+// ServiceContext is what every logic gets.
+type ServiceContext struct {
+	Registry    *store.Store
+	Medications *records.Store
+	Subjects    subjects.Resolver
+	// Signal tells the other services that a subject's state has changed.
+	Signal func(ctx context.Context, topic string) error
+	db     *sqldb.DB
+}
+
+// openWithin bounds opening the database, migrations included.
+const openWithin = time.Minute
+
+// NewServiceContext opens the store.
+func NewServiceContext(ctx context.Context, c config.Config, etcd *discovery.Client) (*ServiceContext, error) {
+	ctx, cancel := context.WithTimeout(ctx, openWithin)
+	defer cancel()
+	db, err := sqldb.Open(ctx, sqldb.Config{Path: c.DataFile}, records.WithSchema(store.Migrations))
+	if err != nil {
+		return nil, fmt.Errorf("DataFile: %w", err)
+	}
+	s := New(db)
+	s.Signal = etcd.Signal
+	return s, nil
+}
+
+// New makes the context on an open database.
+func New(db *sqldb.DB) *ServiceContext {
+	registry := store.New(db)
+	return &ServiceContext{
+		Registry: registry, Medications: records.NewStore(db, auth.Medications), Subjects: local{registry}, db: db,
+		Signal: func(context.Context, string) error { return nil },
+	}
+}
+
+// Close closes the store.
+func (s *ServiceContext) Close() error { return s.db.Close() }
+
+// local is the resolver of a service that lives in the registry's own process.
+type local struct{ registry *store.Store }
+
+func (l local) Resolve(ctx context.Context, patient string) (subjects.Place, error) {
+	t, found, err := l.registry.Subject(ctx, patient)
+	if err != nil {
+		return subjects.Place{}, err
+	}
+	if !found {
+		return subjects.Place{}, subjects.Unseen()
+	}
+	return subjects.Place{Project: t.Project, Site: t.Site, Withdrawn: t.Withdrawal}, nil
+}
