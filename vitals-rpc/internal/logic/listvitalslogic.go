@@ -1,0 +1,54 @@
+package logic
+
+import (
+	"context"
+
+	"clinsource/internal/auth"
+	"clinsource/internal/ident"
+	"clinsource/internal/page"
+	"clinsource/internal/subjects"
+	vitalspb "clinsource/proto/vitals"
+	"clinsource/vitals-rpc/internal/svc"
+)
+
+// ListVitalsLogic does one ListVitals call.
+type ListVitalsLogic struct {
+	ctx    context.Context
+	svcCtx *svc.ServiceContext
+}
+
+// NewListVitalsLogic makes the logic of one call.
+func NewListVitalsLogic(ctx context.Context, svcCtx *svc.ServiceContext) *ListVitalsLogic {
+	return &ListVitalsLogic{ctx: ctx, svcCtx: svcCtx}
+}
+
+// ListVitals lists one patient's records, newest measurement first.
+func (l *ListVitalsLogic) ListVitals(in *vitalspb.ListVitalsRequest) (*vitalspb.ListVitalsResponse, error) {
+	var check ident.Checker
+	check.Required("patient_id", in.GetPatientId())
+	check.Optional("project_id", in.GetProjectId())
+	if err := check.Err(); err != nil {
+		return nil, err
+	}
+	p, err := page.Parse(in.GetPageSize(), in.GetPageToken(), "vitals", in.GetPatientId())
+	if err != nil {
+		return nil, err
+	}
+	_, scope, err := subjects.Admit(l.ctx, l.svcCtx.Subjects, auth.Read, auth.Vitals, in.GetProjectId(), in.GetPatientId())
+	if err != nil {
+		return nil, err
+	}
+	list, next, err := l.svcCtx.Store.List(l.ctx, scope, in.GetPatientId(), p)
+	if err != nil {
+		return nil, err
+	}
+	resp := &vitalspb.ListVitalsResponse{NextPageToken: next}
+	for _, r := range list {
+		out, err := recordOut(r)
+		if err != nil {
+			return nil, err
+		}
+		resp.Records = append(resp.Records, out)
+	}
+	return resp, nil
+}
