@@ -1,0 +1,70 @@
+// Package svc holds what the logic of dicom-rpc works with: its store, who to ask
+// where a patient belongs, and what must be closed at the end.
+package svc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"clinsource/dicom-rpc/internal/blob"
+	"clinsource/dicom-rpc/internal/config"
+	"clinsource/dicom-rpc/internal/store"
+	"clinsource/internal/discovery"
+	"clinsource/internal/records"
+	"clinsource/internal/sqldb"
+	"clinsource/internal/subjects"
+	"clinsource/subject-rpc/subjectresolver"
+)
+
+// ServiceContext is what every logic gets.
+type ServiceContext struct {
+	Store    *store.Store // The images' records.
+	Images   *blob.Store  // Their bytes.
+	Subjects subjects.Resolver
+	stop     []func() error
+}
+
+// openWithin bounds opening the database, migrations included.
+const openWithin = time.Minute
+
+// NewServiceContext opens the stores, connects to the registry, and begins to
+// settle what a crash left undecided and to recheck what was taken while the
+// registry was away.
+func NewServiceContext(ctx context.Context, c config.Config, etcd *discovery.Client) (*ServiceContext, error) {
+	registry, err := subjectresolver.New(c.SubjectRpc)
+	if err != nil {
+		return nil, fmt.Errorf("SubjectRpc: %w", err)
+	}
+	images, err := blob.Open(c.ImageDir, c.MaxUploads)
+	if err != nil {
+		return nil, fmt.Errorf("ImageDir: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, openWithin)
+	defer cancel()
+	db, err := sqldb.Open(ctx, sqldb.Config{Path: c.DataFile}, records.WithSchema(store.Migrations))
+	if err != nil {
+		return nil, fmt.Errorf("DataFile: %w", errors.Join(err, images.Close()))
+	}
+	known := subjects.NewCache(registry, c.Subjects)
+	etcd.OnSignal(subjects.Changed, known.Age)
+	s := New(db, images, known)
+	s.stop = append(s.stop, images.Close, db.Close, s.Store.KeepRechecking(s.Subjects), images.KeepSettling(s.Store.Exists))
+	return s, nil
+}
+
+// New makes the context on an open database, an open image folder and any
+// resolver.
+func New(db *sqldb.DB, images *blob.Store, resolver subjects.Resolver) *ServiceContext {
+	return &ServiceContext{Store: store.New(db), Images: images, Subjects: resolver}
+}
+
+// Close ends what runs in the background and closes the stores.
+func (s *ServiceContext) Close() error {
+	var errs []error
+	for i := len(s.stop) - 1; i >= 0; i-- {
+		errs = append(errs, s.stop[i]())
+	}
+	return errors.Join(errs...)
+}
