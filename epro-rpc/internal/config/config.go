@@ -1,0 +1,17 @@
+// Package config is the shape of etc/epro-rpc.yaml: the keys that every service has
+// (internal/rpcserver) and its own. docs/configuration.md explains them.
+package config
+
+import (
+	"clinsource/internal/rpcclient"
+	"clinsource/internal/rpcserver"
+	"clinsource/internal/subjects"
+)
+
+// Config of epro-rpc.
+type Config struct {
+	rpcserver.Config
+	DataFile   string           // The SQLite file with the reports.
+	SubjectRpc rpcclient.Config // The registry, asked where a patient belongs.
+	Subjects   subjects.Config  // How long its answers serve.
+}
