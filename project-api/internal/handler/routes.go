@@ -1,0 +1,119 @@
+// Package handler is the gateway's HTTP side: the table of routes, and for each
+// what it reads from the request, which service it calls under which budget, and
+// what it answers. Whatever composes several services is in package logic.
+//
+// A route is an endpoint, a function that returns its refusal as an error;
+// handle (call.go) wraps it with what all routes share, Edge (edge.go) with what
+// even unknown routes share.
+package handler
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/zeromicro/go-zero/rest"
+
+	"clinsource/internal/fault"
+	"clinsource/project-api/internal/svc"
+)
+
+type routes struct {
+	svcCtx *svc.ServiceContext
+	page   Pages
+}
+
+// Pages is what the documentation routes show.
+type Pages struct {
+	OpenAPI []byte // The contract, YAML.
+}
+
+const (
+	projects = "/v1/projects"
+	project  = projects + "/:project_id"
+	subject  = project + "/subjects/:patient_id"
+)
+
+var paging = []string{"page_size", "page_token"}
+
+// table is every route of the gateway.
+func (s *routes) table() []route {
+	return []route{
+		{method: "GET", path: "/healthz", open: true, do: healthz},
+		{method: "GET", path: "/readyz", open: true, do: readyz},
+		{method: "GET", path: "/docs", open: true, do: docs},
+		{method: "GET", path: "/docs/:file", open: true, do: docs},
+		{method: "GET", path: "/docs/errors/:reason", open: true, do: explain},
+		{method: "GET", path: "/openapi.yaml", open: true, do: s.openapi},
+
+		{method: "POST", path: projects, about: "subjects", do: createProject},
+		{method: "GET", path: projects, about: "subjects", query: paging, do: listProjects},
+		{method: "GET", path: project, query: []string{"require"}, do: projectDetails},
+		{method: "POST", path: project + "/sites", about: "subjects", do: createSite},
+		{method: "GET", path: project + "/sites", about: "subjects", query: paging, do: listSites},
+		{method: "POST", path: project + "/subjects", about: "subjects", do: createSubject},
+		{method: "GET", path: project + "/subjects", about: "subjects", query: paging, do: listSubjects},
+		{method: "GET", path: subject, query: []string{"require"}, do: subjectDetails},
+		{method: "POST", path: subject, about: "subjects", do: withdrawSubject},
+
+		{method: "POST", path: subject + "/vitals", about: "vitals", do: uploadVitals},
+		{method: "GET", path: subject + "/vitals", about: "vitals", query: paging, do: listVitals},
+		{method: "POST", path: subject + "/vitals:batch", about: "vitals", do: uploadVitalsBatch},
+		{method: "PUT", path: subject + "/images", about: "images", stream: true, do: uploadImage},
+		{method: "GET", path: subject + "/images", about: "images", query: paging, do: listImages},
+		{method: "GET", path: subject + "/images/:image_id", about: "images", stream: true, do: downloadImage},
+		{method: "POST", path: subject + "/reports", about: "reports", do: submitReport},
+		{method: "GET", path: subject + "/reports", about: "reports", query: paging, do: listReports},
+		{method: "POST", path: subject + "/medications", about: "medications", do: recordMedication},
+		{method: "GET", path: subject + "/medications", about: "medications", query: paging, do: listMedications},
+	}
+}
+
+// Register adds all routes to the server.
+func Register(server *rest.Server, svcCtx *svc.ServiceContext, pages Pages) {
+	s := &routes{svcCtx: svcCtx, page: pages}
+	for _, rt := range s.table() {
+		server.AddRoute(rest.Route{Method: rt.method, Path: rt.path, Handler: s.handle(rt)})
+	}
+}
+
+// NotFound answers for paths that no route has.
+func NotFound() http.Handler {
+	return refusing(fault.NotFound(fault.ReasonRouteNotFound, "there is no such path; /docs lists all"))
+}
+
+// NotAllowed answers for methods that a path does not take, and lists those
+// that it does.
+func NotAllowed() http.Handler {
+	f := fault.Unimplemented("the path does not take this method; see the Allow header")
+	f.Reason = fault.ReasonMethodNotAllowed
+	refuse := refusing(f)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", strings.Join(allowed(r.URL.Path), ", "))
+		refuse.ServeHTTP(w, r)
+	})
+}
+
+// allowed gives the methods of the routes whose pattern the path fits.
+func allowed(path string) []string {
+	var methods []string
+	parts := strings.Split(strings.Trim(path, "/"), "/")
+	for _, rt := range (&routes{}).table() {
+		pattern := strings.Split(strings.Trim(rt.path, "/"), "/")
+		fits := slices.EqualFunc(pattern, parts, func(p, s string) bool { return p == s || strings.HasPrefix(p, ":") })
+		if rt.path == subject && (rt.method == http.MethodPost) != strings.Contains(parts[len(parts)-1], ":") {
+			continue
+		}
+		if fits && !slices.Contains(methods, rt.method) {
+			methods = append(methods, rt.method)
+		}
+	}
+	return methods
+}
+
+func refusing(f *fault.Error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := &call{w: w, r: r, state: stateOf(r)}
+		c.refuse(f)
+	})
+}

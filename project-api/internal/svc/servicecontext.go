@@ -1,0 +1,51 @@
+// Package svc holds what the gateway's handlers and logic work with: a client
+// per downstream service, and nothing that is stored.
+package svc
+
+import (
+	"fmt"
+
+	"clinsource/dicom-rpc/dicomservice"
+	"clinsource/epro-rpc/eproservice"
+	"clinsource/internal/auth"
+	"clinsource/project-api/internal/config"
+	"clinsource/subject-rpc/medicationservice"
+	"clinsource/subject-rpc/subjectservice"
+	"clinsource/vitals-rpc/vitalsservice"
+)
+
+// ServiceContext is what every handler and logic gets.
+type ServiceContext struct {
+	Verifier      *auth.Verifier
+	Budgets       config.Budgets
+	VitalsRpc     vitalsservice.VitalsService
+	DicomRpc      dicomservice.DicomService
+	EproRpc       eproservice.EproService
+	SubjectRpc    subjectservice.SubjectService
+	MedicationRpc medicationservice.MedicationService
+}
+
+// NewServiceContext makes the clients; it waits for no server.
+func NewServiceContext(c config.Config) (*ServiceContext, error) {
+	verifier, err := auth.NewVerifier(c.Tokens)
+	if err != nil {
+		return nil, err
+	}
+	s := &ServiceContext{Verifier: verifier, Budgets: c.Budgets}
+	if s.VitalsRpc, err = vitalsservice.New(c.VitalsRpc); err != nil {
+		return nil, fmt.Errorf("VitalsRpc: %w", err)
+	}
+	if s.DicomRpc, err = dicomservice.New(c.DicomRpc); err != nil {
+		return nil, fmt.Errorf("DicomRpc: %w", err)
+	}
+	if s.EproRpc, err = eproservice.New(c.EproRpc); err != nil {
+		return nil, fmt.Errorf("EproRpc: %w", err)
+	}
+	if s.SubjectRpc, err = subjectservice.New(c.SubjectRpc); err != nil {
+		return nil, fmt.Errorf("SubjectRpc: %w", err)
+	}
+	if s.MedicationRpc, err = medicationservice.New(c.MedicationRpc); err != nil {
+		return nil, fmt.Errorf("MedicationRpc: %w", err)
+	}
+	return s, nil
+}
