@@ -1,0 +1,58 @@
+# make help lists what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+DATA ?= var
+BIN := bin
+PROCESSES := vitals-rpc dicom-rpc epro-rpc subject-rpc project-api
+BINARIES := $(addprefix $(BIN)/,$(PROCESSES) suite clinctl)
+SOURCES = $(shell find . \( -path ./bin -o -path ./var -o -path ./tools -o -path ./.git -o -path ./test \) -prune -o \
+  -type f \( -name '*.go' -o -name '*.sql' -o -name '*.tsv' -o -name '*.txt' -o -name '*.yaml' -o -name 'go.???' \) ! -name '*_test.go' -print)
+GOTEST = $(if $(RACE),CGO_ENABLED=1) go test $(if $(RACE),-race) -timeout 20m
+export CGO_ENABLED ?= 0
+
+.PHONY: help run build demo test lint generate bench certs clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
+
+run: build ## build all and run the whole suite on the loopback (DATA=dir, default var)
+	@exec $(BIN)/suite --data $(DATA)
+
+build: $(BIN)/etcd $(BINARIES) ## build all that run starts into bin/
+
+# All at once, and only when a source has changed: then run compiles nothing.
+$(BINARIES) &: $(SOURCES)
+	@mkdir -p $(BIN)
+	go build -trimpath -o $(BIN)/ $(addprefix ./,$(PROCESSES)) ./cmd/suite ./cmd/clinctl
+	@touch $(BINARIES)
+
+$(BIN)/etcd: tools/go.mod tools/go.sum
+	@mkdir -p $(BIN)
+	cd tools && go build -trimpath -o ../$(BIN)/etcd go.etcd.io/etcd/server/v3
+
+demo: ## fill the project demo of the running suite (may be run again)
+	$(BIN)/clinctl demo
+
+test: build ## run all tests (RACE=1: with the race detector)
+	$(GOTEST) $$(go list ./... | grep -v /test/scenario)
+	go test -timeout 20m -count=1 ./test/scenario # Alone: it holds the suite to its budgets, the processes do the work.
+
+lint: $(BIN)/tools/golangci-lint ## run the linters of .golangci.yml (built once, some minutes)
+	$(BIN)/tools/golangci-lint run ./...
+
+$(BIN)/tools/golangci-lint: tools/lint/go.mod tools/lint/go.sum
+	@mkdir -p $(BIN)/tools
+	cd tools/lint && go build -trimpath -o ../../$(BIN)/tools/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+bench: build ## measure the ratios of docs/benchmarks.md in one run
+	go run ./test/bench
+
+generate: ## make the generated code anew; leaves no difference
+	@mkdir -p $(BIN)/tools
+	cd tools && go build -o ../$(BIN)/tools/ google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc
+	PATH=$(CURDIR)/$(BIN)/tools:$$PATH protoc -I . --go_out=. --go_opt=module=clinsource \
+	  --go-grpc_out=. --go-grpc_opt=module=clinsource proto/*/*.proto
+	go generate ./...
+
+clean: ## remove what was built (not the data, not the certificates)
+	rm -rf $(BIN)
