@@ -62,6 +62,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) > 0 && args[0] == sinkCommand {
 		return runSink(ctx, args[1:], out)
 	}
+	if len(args) > 0 && args[0] == scaleCommand {
+		return runScale(ctx, args[1:], out)
+	}
 	s, err := parse(args)
 	if err != nil {
 		return err

@@ -1,0 +1,175 @@
+package main
+
+// How list and view behave as the vitals grow, in rows: "bench scale". It runs
+// the suite on one set of data per size, all filled before anything is
+// measured, and lets the sizes take turns as the contenders of the other parts do.
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"clinsource/internal/auth"
+)
+
+const scaleCommand = "scale"
+
+const (
+	scaleProject  = "scale"
+	scaleSubjects = 500
+	scaleWithin   = 90 * time.Minute
+)
+
+// scaleSettings are those of "bench scale".
+type scaleSettings struct {
+	settings
+	sizes []int64 // Rows of vitals.
+}
+
+func parseScale(args []string) (scaleSettings, error) {
+	var s scaleSettings
+	var sizes string
+	flags := flag.NewFlagSet("bench scale", flag.ContinueOnError)
+	flags.StringVar(&s.data, "data", "var", "folder for the run's data")
+	flags.StringVar(&s.bin, "bin", "bin", "folder of the suite's binaries, which make build makes")
+	flags.StringVar(&sizes, "rows", "100000,10000000", "sizes to compare, in rows of vitals")
+	flags.IntVar(&s.rounds, "rounds", 5, "rounds that count; one more warms up")
+	flags.DurationVar(&s.lap, "lap", 4*time.Second, "how long each question is repeated in a round")
+	flags.IntVar(&s.callers, "callers", 8, "callers at once")
+	if err := flags.Parse(args); err != nil {
+		return s, err
+	}
+	for _, text := range strings.Split(sizes, ",") {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || n < scaleSubjects {
+			return s, fmt.Errorf("-rows %q: want whole numbers of at least %d", sizes, scaleSubjects)
+		}
+		s.sizes = append(s.sizes, n)
+	}
+	if flags.NArg() > 0 || s.rounds < 1 || s.lap <= 0 || s.callers < 1 {
+		return s, errors.New("-rounds, -lap and -callers must be positive, and nothing else given")
+	}
+	return s, nil
+}
+
+func runScale(ctx context.Context, args []string, out io.Writer) (err error) {
+	s, err := parseScale(args)
+	if err != nil {
+		return err
+	}
+	if inside, err := enterNamespace(ctx, out); inside || err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, scaleWithin)
+	defer cancel()
+	if err := os.MkdirAll(s.data, 0o700); err != nil {
+		return err
+	}
+	folder, err := os.MkdirTemp(s.data, "scale-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	worlds := make([]*scaleWorld, len(s.sizes))
+	for i, rows := range s.sizes {
+		worlds[i] = &scaleWorld{settings: s.settings, rows: rows, data: filepath.Join(folder, strconv.FormatInt(rows, 10)), laps: map[string][]lap{}}
+		if err := worlds[i].fill(ctx, out); err != nil {
+			return fmt.Errorf("fill %d rows: %w", rows, err)
+		}
+	}
+	for round := range s.rounds + 1 {
+		for i := range worlds {
+			w := worlds[(i+round)%len(worlds)]
+			if err := w.measure(ctx, round > 0); err != nil {
+				return fmt.Errorf("%d rows, round %d: %w", w.rows, round, err)
+			}
+		}
+	}
+	return reportScale(out, worlds)
+}
+
+// scaleWorld is the suite's data at one size.
+type scaleWorld struct {
+	settings
+	rows int64
+	data string
+	laps map[string][]lap // By question; the counted ones.
+}
+
+// questions are what is asked, in this order.
+var questions = []struct {
+	name string
+	path func() string
+}{
+	{"list of 50 of a subject", func() string {
+		return fmt.Sprintf("/v1/projects/%s/subjects/%s/vitals?page_size=50", scaleProject, scalePatient(rand.IntN(scaleSubjects)))
+	}},
+	{"view of a subject", func() string {
+		return fmt.Sprintf("/v1/projects/%s/subjects/%s", scaleProject, scalePatient(rand.IntN(scaleSubjects)))
+	}},
+	{"view of the project", func() string { return "/v1/projects/" + scaleProject }},
+}
+
+func scalePatient(i int) string { return fmt.Sprintf("scale-%05d", i) }
+
+// measure starts the suite on the data, asks each question for a lap, and stops
+// it again: only one size may hold the memory at a time.
+func (w *scaleWorld) measure(ctx context.Context, counts bool) (err error) {
+	suite, err := startSuite(ctx, w.bin, w.data)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, suite.stop()) }()
+	monitor, err := token(auth.Grant{Role: auth.Monitor, Project: scaleProject})
+	if err != nil {
+		return err
+	}
+	web, err := newWeb(w.callers, false)
+	if err != nil {
+		return err
+	}
+	defer web.CloseIdleConnections()
+	for _, q := range questions {
+		ask := func(ctx context.Context, _ int) (time.Duration, error) {
+			_, err := send(ctx, web, http.MethodGet, q.path(), monitor, nil)
+			return 0, err
+		}
+		if _, err := closedLoop(ctx, w.callers, time.Second, ask); err != nil { // Caches are cold after the start.
+			return fmt.Errorf("%s: %w", q.name, err)
+		}
+		l, err := closedLoop(ctx, w.callers, w.lap, ask)
+		if err != nil {
+			return fmt.Errorf("%s: %w", q.name, err)
+		}
+		if counts {
+			w.laps[q.name] = append(w.laps[q.name], l)
+		}
+	}
+	return nil
+}
+
+func reportScale(out io.Writer, worlds []*scaleWorld) error {
+	var text strings.Builder
+	fmt.Fprintf(&text, "\n%-26s %12s %10s %10s %10s  %s\n", "", "rows", "ops/s", "p50", "p99", "p99 / the smallest's")
+	for _, q := range questions {
+		for _, w := range worlds {
+			laps := w.laps[q.name]
+			p99 := func(l lap) time.Duration { return percentile(l.times, 0.99) }
+			ratio := float64(over(laps, p99)) / float64(over(worlds[0].laps[q.name], p99))
+			fmt.Fprintf(&text, "%-26s %12d %10.0f %10s %10s  %.2f\n", q.name, w.rows, over(laps, lap.rate),
+				over(laps, func(l lap) time.Duration { return percentile(l.times, 0.5) }).Round(10*time.Microsecond),
+				over(laps, p99).Round(10*time.Microsecond), ratio)
+		}
+	}
+	_, err := io.WriteString(out, text.String())
+	return err
+}
