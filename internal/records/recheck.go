@@ -2,12 +2,14 @@ package records
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/zeromicro/go-zero/core/logx"
 	"google.golang.org/grpc/codes"
 
 	"clinsource/internal/audit"
+	"clinsource/internal/auth"
 	"clinsource/internal/fault"
 	"clinsource/internal/sqldb"
 	"clinsource/internal/subjects"
@@ -20,6 +22,9 @@ const (
 	recheckAtOnce = 100
 	recheckWithin = 4 * time.Second
 )
+
+// recheckActor is who the audit rows of a recheck name: no person, no device.
+const recheckActor = "system:recheck"
 
 type unverified struct {
 	project, id, patient, site string
@@ -53,20 +58,24 @@ func (s *Store) RecheckOnce(ctx context.Context, r subjects.Resolver) error {
 	if err != nil {
 		return err
 	}
+	var errs []error
 	for _, u := range waiting {
 		place, err := r.Resolve(ctx, u.patient)
 		switch f := fault.From(err); {
 		case err == nil && place.Stale:
 			return nil
-		case err != nil && f.Code != codes.NotFound:
+		case err != nil && (f.Code == codes.Unavailable || f.Code == codes.DeadlineExceeded):
 			return nil
+		case err != nil && f.Code != codes.NotFound: // This one it cannot answer; the others need not wait for that.
+			errs = append(errs, err)
+			continue
 		}
 		right := err == nil && place.Project == u.project && place.Site == u.site && place.RefuseAfter(u.at, "") == nil
 		if err := s.settle(ctx, u, right); err != nil {
-			return err
+			return errors.Join(append(errs, err)...)
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (s *Store) unverified(ctx context.Context) ([]unverified, error) {
@@ -107,7 +116,7 @@ func (s *Store) settle(ctx context.Context, u unverified, right bool) error {
 // KeepRechecking runs Recheck in the background until the function that it
 // returns is called, which waits for its end.
 func (s *Store) KeepRechecking(r subjects.Resolver) (stop func() error) {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(auth.WithUser(context.Background(), &auth.User{Subject: recheckActor}))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

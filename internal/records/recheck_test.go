@@ -107,7 +107,6 @@ func TestRecheckWaitsForTheRegistry(t *testing.T) {
 	away := map[string]*asked{
 		"stale":   {places: map[string]subjects.Place{"x": {Project: "q", Stale: true}, "y": {Project: "q", Stale: true}}},
 		"failing": {err: fault.Unavailable(fault.ReasonUnavailable, "away", time.Second)},
-		"raw":     {err: errors.New("away")},
 	}
 	each(t, func(f *fixture) {
 		f.put(unverified("one", "x"))
@@ -118,6 +117,21 @@ func TestRecheckWaitsForTheRegistry(t *testing.T) {
 			}
 			f.marked(map[string]string{"one": waits, "two": waits})
 		}
+	})
+}
+
+// TestRecheckPassesOver holds that a patient whom the registry fails on keeps
+// nobody else waiting.
+func TestRecheckPassesOver(t *testing.T) {
+	broken := errors.New("broken")
+	registry := &asked{err: broken, places: map[string]subjects.Place{"y": {Project: "p", Site: "s1"}}}
+	each(t, func(f *fixture) {
+		f.put(unverified("one", "x"))
+		f.put(unverified("two", "y"))
+		if err := f.store.RecheckOnce(f.ctx, registry); !errors.Is(err, broken) {
+			f.Errorf("the failure is not reported: %v", err)
+		}
+		f.marked(map[string]string{"one": waits, "two": ""})
 	})
 }
 
