@@ -1,6 +1,6 @@
 // clinctl is the command line of clinsource: it makes development tokens, sends
-// images, and fills a demonstration project. Everything but token goes through
-// the gateway, as any app would; URL, CA and token come from flags or the
+// images, fills a demonstration project, and backs up and restores. What an app
+// does too (upload, demo) goes through the gateway, as any app would; URL, CA and token come from flags or the
 // environment (CLINSOURCE_URL, CLINSOURCE_CA, CLINSOURCE_TOKEN), with defaults
 // for the development suite.
 package main
@@ -27,6 +27,8 @@ func commands() []command {
 		{"token", "print a token of the development issuer", runToken},
 		{"upload", "send DICOM files, with progress", runUpload},
 		{"demo", "fill the project demo", runDemo},
+		{"backup", "copy all data into one encrypted file, while the suite runs", runBackup},
+		{"restore", "make the data of a backup again, in a new folder", runRestore},
 	}
 }
 

@@ -1,0 +1,159 @@
+package backup
+
+import (
+	"archive/tar"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"filippo.io/age"
+)
+
+// Write makes a backup of the suite's data folder while the suite runs, and gives
+// the manifest of what went in. The copies of the databases lie beside them, as
+// readable as they are, until it ends. An error that is ErrDamaged leaves a
+// complete backup; after any other what was written is of no use.
+func Write(ctx context.Context, data string, out io.Writer, to ...age.Recipient) (Manifest, error) {
+	sealed, err := age.Encrypt(out, to...)
+	if err != nil {
+		return Manifest{}, err
+	}
+	w := &writer{tar: tar.NewWriter(sealed), data: data}
+	w.manifest.Head = Head{Format: format, Created: time.Now().UTC().Truncate(time.Second), Engine: "sqlite"}
+	if err := w.all(ctx); err != nil {
+		return Manifest{}, err
+	}
+	if err := errors.Join(w.tar.Close(), sealed.Close()); err != nil {
+		return Manifest{}, err
+	}
+	if len(w.manifest.Damaged) > 0 {
+		return w.manifest, fmt.Errorf("%w: %v", ErrDamaged, w.manifest.Damaged)
+	}
+	return w.manifest, nil
+}
+
+type writer struct {
+	tar      *tar.Writer
+	data     string
+	manifest Manifest
+}
+
+func (w *writer) all(ctx context.Context) (err error) {
+	if err := w.json(headName, w.manifest.Head); err != nil {
+		return err
+	}
+	folder, err := os.MkdirTemp(w.data, "backup-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	for _, s := range services {
+		from := filepath.Join(w.data, s.name, s.file)
+		if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s is not there: is %s the folder of a suite's data?", from, w.data)
+		}
+		if err := w.database(ctx, s.name, s.file, from, filepath.Join(folder, s.file)); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	if err := w.images(ctx, filepath.Join(folder, "images.db")); err != nil {
+		return err
+	}
+	return w.json(manifestName, w.manifest)
+}
+
+func (w *writer) database(ctx context.Context, service, name, from, to string) error {
+	if err := snapshot(ctx, from, to); err != nil {
+		return err
+	}
+	tables, err := examine(ctx, service, to)
+	if err != nil {
+		return err
+	}
+	w.manifest.Tables = append(w.manifest.Tables, tables...)
+	return w.file(ctx, service+"/"+name, to, nil)
+}
+
+func (w *writer) images(ctx context.Context, database string) error {
+	db, err := openSQLite(database, "&_pragma=query_only(ON)")
+	if err != nil {
+		return err
+	}
+	err = imagesOf(ctx, db, func(i image) error { return w.image(ctx, i) })
+	return errors.Join(err, db.Close())
+}
+
+func (w *writer) image(ctx context.Context, i image) error {
+	name := imageFolder + "/" + imagePlace(i.id)
+	sum := sha256.New()
+	err := w.file(ctx, name, filepath.Join(w.data, filepath.FromSlash(name)), sum)
+	if errors.Is(err, fs.ErrNotExist) {
+		w.manifest.Damaged = append(w.manifest.Damaged, i.id)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if hex.EncodeToString(sum.Sum(nil)) != i.sha256 {
+		w.manifest.Damaged = append(w.manifest.Damaged, i.id)
+	}
+	w.manifest.Images++
+	w.manifest.Bytes += i.size
+	return nil
+}
+
+// file adds a file, and its bytes to sum if there is one.
+func (w *writer) file(ctx context.Context, name, path string, sum hash.Hash) (err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if err := w.tar.WriteHeader(&tar.Header{Name: name, Mode: 0o600, Size: info.Size()}); err != nil {
+		return err
+	}
+	from := io.Reader(stopping{ctx, f})
+	if sum != nil {
+		from = io.TeeReader(from, sum)
+	}
+	_, err = io.CopyN(w.tar, from, info.Size())
+	return err
+}
+
+func (w *writer) json(name string, v any) error {
+	text, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		return err
+	}
+	if err := w.tar.WriteHeader(&tar.Header{Name: name, Mode: 0o600, Size: int64(len(text))}); err != nil {
+		return err
+	}
+	_, err = w.tar.Write(text)
+	return err
+}
+
+// stopping reads until ctx ends.
+type stopping struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (s stopping) Read(p []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return s.r.Read(p)
+}
