@@ -33,6 +33,7 @@ const (
 type scaleSettings struct {
 	settings
 	sizes []int64 // Rows of vitals.
+	keep  bool    // The data, for the next run.
 }
 
 func parseScale(args []string) (scaleSettings, error) {
@@ -42,7 +43,8 @@ func parseScale(args []string) (scaleSettings, error) {
 	flags.StringVar(&s.data, "data", "var", "folder for the run's data")
 	flags.StringVar(&s.bin, "bin", "bin", "folder of the suite's binaries, which make build makes")
 	flags.StringVar(&sizes, "rows", "100000,10000000", "sizes to compare, in rows of vitals")
-	flags.IntVar(&s.rounds, "rounds", 5, "rounds that count; one more warms up")
+	flags.BoolVar(&s.keep, "keep", false, "leave the data for the next run, which need not fill them again")
+	flags.IntVar(&s.rounds, "rounds", 5, "rounds that count; one more warms up; 0 only makes the data")
 	flags.DurationVar(&s.lap, "lap", 4*time.Second, "how long each question is repeated in a round")
 	flags.IntVar(&s.callers, "callers", 8, "callers at once")
 	if err := flags.Parse(args); err != nil {
@@ -55,8 +57,8 @@ func parseScale(args []string) (scaleSettings, error) {
 		}
 		s.sizes = append(s.sizes, n)
 	}
-	if flags.NArg() > 0 || s.rounds < 1 || s.lap <= 0 || s.callers < 1 {
-		return s, errors.New("-rounds, -lap and -callers must be positive, and nothing else given")
+	if flags.NArg() > 0 || s.rounds < 0 || s.lap <= 0 || s.callers < 1 {
+		return s, errors.New("-lap and -callers must be positive, -rounds not negative, and nothing else given")
 	}
 	return s, nil
 }
@@ -74,16 +76,17 @@ func runScale(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err := os.MkdirAll(s.data, 0o700); err != nil {
 		return err
 	}
-	folder, err := os.MkdirTemp(s.data, "scale-")
-	if err != nil {
+	if s.data, err = filepath.Abs(s.data); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
 	worlds := make([]*scaleWorld, len(s.sizes))
 	for i, rows := range s.sizes {
-		worlds[i] = &scaleWorld{settings: s.settings, rows: rows, data: filepath.Join(folder, strconv.FormatInt(rows, 10)), laps: map[string][]lap{}}
+		worlds[i] = &scaleWorld{settings: s.settings, rows: rows, data: filepath.Join(s.data, fmt.Sprintf("scale-%d", rows)), laps: map[string][]lap{}}
 		if err := worlds[i].fill(ctx, out); err != nil {
 			return fmt.Errorf("fill %d rows: %w", rows, err)
+		}
+		if !s.keep {
+			defer func() { err = errors.Join(err, os.RemoveAll(worlds[i].data)) }()
 		}
 	}
 	for round := range s.rounds + 1 {
@@ -93,6 +96,9 @@ func runScale(ctx context.Context, args []string, out io.Writer) (err error) {
 				return fmt.Errorf("%d rows, round %d: %w", w.rows, round, err)
 			}
 		}
+	}
+	if s.rounds == 0 { // Only the data were wanted.
+		return nil
 	}
 	return reportScale(out, worlds)
 }
