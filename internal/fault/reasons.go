@@ -19,18 +19,21 @@ const (
 	ReasonProjectNotFound  = "PROJECT_NOT_FOUND"
 	ReasonSiteNotFound     = "SITE_NOT_FOUND"
 	ReasonRecordNotFound   = "RECORD_NOT_FOUND"
+	ReasonUploadNotFound   = "UPLOAD_NOT_FOUND"
 	ReasonRouteNotFound    = "ROUTE_NOT_FOUND"
 	ReasonMethodNotAllowed = "METHOD_NOT_ALLOWED"
 	ReasonIDTaken          = "ID_TAKEN"
 	ReasonWithdrawn        = "SUBJECT_WITHDRAWN"
 	ReasonNoDeadline       = "NO_DEADLINE"
 	ReasonStorageFull      = "STORAGE_FULL"
+	ReasonQuotaExceeded    = "QUOTA_EXCEEDED"
 	ReasonOverloaded       = "OVERLOADED"
 	ReasonUnavailable      = "UNAVAILABLE"
 	ReasonOutcomeUnknown   = "OUTCOME_UNKNOWN"
 	ReasonTimeout          = "TIMEOUT"
 	ReasonCanceled         = "CANCELED"
 	ReasonUnimplemented    = "UNIMPLEMENTED"
+	ReasonUploadOffset     = "UPLOAD_OFFSET"
 	ReasonStale            = "STALE_VERSION"
 	ReasonCorrupt          = "STORED_BYTES_CORRUPT"
 	ReasonInternal         = "INTERNAL"
@@ -62,18 +65,21 @@ var Reasons = map[string]Explanation{
 	ReasonProjectNotFound:  {"No such project", "项目不存在", "There is no project with this project_id.", "项目不存在，请检查 project_id 字段。"},
 	ReasonSiteNotFound:     {"No such site", "中心不存在", "There is no site with this site_id in the project.", "中心不存在，请检查 site_id 字段。"},
 	ReasonRecordNotFound:   {"No such record", "记录不存在", "There is no such record that the caller may see.", "记录不存在或不可见。"},
+	ReasonUploadNotFound:   {"No such upload", "上传不存在", "There is no such upload of this caller, or it has expired. Begin a new one.", "该上传不存在或已过期，请重新开始上传。"},
 	ReasonRouteNotFound:    {"No such route", "接口不存在", "There is no such path; /docs lists all.", "接口不存在，请参阅 /docs。"},
 	ReasonMethodNotAllowed: {"The path does not take this method", "方法不允许", "The Allow header lists the methods that this path takes.", "该路径不支持此方法，请参阅 Allow 头。"},
 	ReasonIDTaken:          {"The id holds other content", "标识已被占用", "A record with this id exists and its content differs. Read it; use a new id for new content.", "该标识已存在且内容不同；请先读取，新内容请使用新标识。"},
 	ReasonWithdrawn:        {"The subject has withdrawn", "受试者已退出", "The data is dated at or after the subject's withdrawal and may not be taken.", "数据时间在受试者退出之后，不予接收。"},
 	ReasonNoDeadline:       {"The call has no deadline", "调用没有截止时间", "Every call needs a deadline; set one (grpc-timeout) and call again.", "每次调用都必须设置截止时间。"},
 	ReasonStorageFull:      {"The storage is full", "存储空间已满", "Nothing was stored. An operator makes room; then send again.", "存储空间已满，未保存任何内容；请稍后重试。"},
+	ReasonQuotaExceeded:    {"The project's quota is used up", "项目存储配额已用尽", "Nothing was stored. An operator raises the project's quota; then send again.", "项目存储配额已用尽，未保存任何内容；请联系管理员。"},
 	ReasonOverloaded:       {"Too much at once", "请求过多", "A bound on work at the same time is reached. Back off (Retry-After) and send again.", "当前请求过多，请按 Retry-After 稍后重试。"},
 	ReasonUnavailable:      {"A part is away for now", "服务暂时不可用", "Nothing is wrong with the request. Back off exponentially and send it again, with the same client_record_id.", "服务暂时不可用，请稍后重试。"},
 	ReasonOutcomeUnknown:   {"It is not known whether it was stored", "结果未知", "The answer of the storage did not come in time. Send it again with the same client_record_id: it is stored once.", "未能确认是否已保存；请使用相同的 client_record_id 重新发送。"},
 	ReasonTimeout:          {"The time ran out", "请求超时", "The call took longer than its budget. Send it again, with the same client_record_id.", "请求超时，请稍后重试。"},
 	ReasonCanceled:         {"The caller left", "请求已取消", "The caller closed the connection before the answer.", "请求已被调用方取消。"},
 	ReasonUnimplemented:    {"Not offered", "未提供该功能", "This function is not offered.", "未提供该功能。"},
+	ReasonUploadOffset:     {"The upload goes on elsewhere", "上传偏移量不符", "The offset is not the committed one, or a newer stream of the same upload took over. Ask for the upload's offset and go on from there.", "偏移量不是已提交的偏移量，或该上传已由新的连接接管；请查询偏移量后继续。"},
 	ReasonStale:            {"The base version is stale", "版本已过期", "Somebody changed the record meanwhile. Read it, merge, send again.", "记录已被修改，请重新读取并合并后再发送。"},
 	ReasonCorrupt:          {"Stored bytes are damaged", "存储内容损坏", "The stored bytes no longer have the recorded digest. Report the request_id.", "存储内容已损坏，请报告 request_id。"},
 	ReasonInternal:         {"Something went wrong inside", "内部错误", "Nothing is wrong with the request that we know of. Report the request_id.", "发生内部错误，请报告 request_id。"},

@@ -28,6 +28,65 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// How far an upload has come.
+type UploadState int32
+
+const (
+	UploadState_UPLOAD_STATE_UNSPECIFIED UploadState = 0 // Never given.
+	UploadState_OPEN                     UploadState = 1 // Bytes are missing, or the file is whole and not yet judged: go on from offset.
+	UploadState_COMPLETE                 UploadState = 2 // The image is durable and visible.
+	UploadState_REFUSED                  UploadState = 3 // The whole file was judged and refused; nothing was kept.
+	UploadState_ABORTED                  UploadState = 4 // Given up by its caller; nothing was kept.
+	UploadState_EXPIRED                  UploadState = 5 // Made no progress for too long; nothing was kept.
+)
+
+// Enum value maps for UploadState.
+var (
+	UploadState_name = map[int32]string{
+		0: "UPLOAD_STATE_UNSPECIFIED",
+		1: "OPEN",
+		2: "COMPLETE",
+		3: "REFUSED",
+		4: "ABORTED",
+		5: "EXPIRED",
+	}
+	UploadState_value = map[string]int32{
+		"UPLOAD_STATE_UNSPECIFIED": 0,
+		"OPEN":                     1,
+		"COMPLETE":                 2,
+		"REFUSED":                  3,
+		"ABORTED":                  4,
+		"EXPIRED":                  5,
+	}
+)
+
+func (x UploadState) Enum() *UploadState {
+	p := new(UploadState)
+	*p = x
+	return p
+}
+
+func (x UploadState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (UploadState) Descriptor() protoreflect.EnumDescriptor {
+	return file_proto_dicom_dicom_proto_enumTypes[0].Descriptor()
+}
+
+func (UploadState) Type() protoreflect.EnumType {
+	return &file_proto_dicom_dicom_proto_enumTypes[0]
+}
+
+func (x UploadState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use UploadState.Descriptor instead.
+func (UploadState) EnumDescriptor() ([]byte, []int) {
+	return file_proto_dicom_dicom_proto_rawDescGZIP(), []int{0}
+}
+
 // One message of an upload.
 type UploadDicomRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -116,8 +175,8 @@ type FileInfo struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	FileName       string                 `protobuf:"bytes,1,opt,name=file_name,json=fileName,proto3" json:"file_name,omitempty"`                     // Optional: the file's own name, without folders; kept, never used as a path.
 	FileType       string                 `protobuf:"bytes,2,opt,name=file_type,json=fileType,proto3" json:"file_type,omitempty"`                     // Optional: "dcm". Anything else that is given is refused.
-	UploadId       string                 `protobuf:"bytes,3,opt,name=upload_id,json=uploadId,proto3" json:"upload_id,omitempty"`                     // Reserved for resuming (CreateUpload); refused with Unimplemented until then.
-	Offset         uint64                 `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"`                                        // Reserved for resuming: byte offset of the first chunk; 0 without upload_id.
+	UploadId       string                 `protobuf:"bytes,3,opt,name=upload_id,json=uploadId,proto3" json:"upload_id,omitempty"`                     // Optional: the upload (CreateUpload) that the chunks go on with. All else but offset must then be empty or as it was.
+	Offset         uint64                 `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"`                                        // Byte offset of the first chunk: the upload's committed offset; 0 without upload_id.
 	Size           *uint64                `protobuf:"varint,5,opt,name=size,proto3,oneof" json:"size,omitempty"`                                      // Optional: bytes of the whole file; other than what comes = InvalidArgument.
 	Sha256         string                 `protobuf:"bytes,6,opt,name=sha256,proto3" json:"sha256,omitempty"`                                         // Optional: SHA-256 of the whole file, 64 hex digits; differing = InvalidArgument.
 	PatientId      string                 `protobuf:"bytes,7,opt,name=patient_id,json=patientId,proto3" json:"patient_id,omitempty"`                  // Optional: the subject; otherwise PatientID (0010,0020) of the header.
@@ -232,6 +291,8 @@ type UploadDicomResponse struct {
 	Created        bool                   `protobuf:"varint,7,opt,name=created,proto3" json:"created,omitempty"`                                      // False: the image was there already.
 	Version        int32                  `protobuf:"varint,8,opt,name=version,proto3" json:"version,omitempty"`                                      // Version of the image's record, from 1.
 	RecordId       string                 `protobuf:"bytes,9,opt,name=record_id,json=recordId,proto3" json:"record_id,omitempty"`                     // The same as image_id.
+	UploadId       string                 `protobuf:"bytes,10,opt,name=upload_id,json=uploadId,proto3" json:"upload_id,omitempty"`                    // The upload that this stream belonged to, if any.
+	Offset         uint64                 `protobuf:"varint,11,opt,name=offset,proto3" json:"offset,omitempty"`                                       // With upload_id: bytes that are synced; go on from here.
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -329,6 +390,336 @@ func (x *UploadDicomResponse) GetRecordId() string {
 	return ""
 }
 
+func (x *UploadDicomResponse) GetUploadId() string {
+	if x != nil {
+		return x.UploadId
+	}
+	return ""
+}
+
+func (x *UploadDicomResponse) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+// What a resumable upload will be.
+type CreateUploadRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Size           uint64                 `protobuf:"varint,1,opt,name=size,proto3" json:"size,omitempty"`                                            // Required: bytes of the whole file, 1 to 16 GiB.
+	Sha256         string                 `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`                                         // Optional, advised: SHA-256 of the whole file, 64 hex digits.
+	PatientId      string                 `protobuf:"bytes,3,opt,name=patient_id,json=patientId,proto3" json:"patient_id,omitempty"`                  // Optional: the subject; otherwise PatientID (0010,0020) of the header.
+	ProjectId      string                 `protobuf:"bytes,4,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`                  // Optional: if given, the patient must belong to it.
+	FileName       string                 `protobuf:"bytes,5,opt,name=file_name,json=fileName,proto3" json:"file_name,omitempty"`                     // Optional: the file's own name, without folders; kept, never used as a path.
+	FileType       string                 `protobuf:"bytes,6,opt,name=file_type,json=fileType,proto3" json:"file_type,omitempty"`                     // Optional: "dcm". Anything else that is given is refused.
+	ClientRecordId string                 `protobuf:"bytes,7,opt,name=client_record_id,json=clientRecordId,proto3" json:"client_record_id,omitempty"` // Optional: the caller's id of this upload, unique in the project for ever.
+	Resume         bool                   `protobuf:"varint,8,opt,name=resume,proto3" json:"resume,omitempty"`                                        // True, with sha256: an open upload of this caller with the same content of this message is given instead of a new one.
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *CreateUploadRequest) Reset() {
+	*x = CreateUploadRequest{}
+	mi := &file_proto_dicom_dicom_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateUploadRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateUploadRequest) ProtoMessage() {}
+
+func (x *CreateUploadRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_dicom_dicom_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateUploadRequest.ProtoReflect.Descriptor instead.
+func (*CreateUploadRequest) Descriptor() ([]byte, []int) {
+	return file_proto_dicom_dicom_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *CreateUploadRequest) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *CreateUploadRequest) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *CreateUploadRequest) GetPatientId() string {
+	if x != nil {
+		return x.PatientId
+	}
+	return ""
+}
+
+func (x *CreateUploadRequest) GetProjectId() string {
+	if x != nil {
+		return x.ProjectId
+	}
+	return ""
+}
+
+func (x *CreateUploadRequest) GetFileName() string {
+	if x != nil {
+		return x.FileName
+	}
+	return ""
+}
+
+func (x *CreateUploadRequest) GetFileType() string {
+	if x != nil {
+		return x.FileType
+	}
+	return ""
+}
+
+func (x *CreateUploadRequest) GetClientRecordId() string {
+	if x != nil {
+		return x.ClientRecordId
+	}
+	return ""
+}
+
+func (x *CreateUploadRequest) GetResume() bool {
+	if x != nil {
+		return x.Resume
+	}
+	return false
+}
+
+// A resumable upload.
+type Upload struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UploadId      string                 `protobuf:"bytes,1,opt,name=upload_id,json=uploadId,proto3" json:"upload_id,omitempty"`          // Id of the upload.
+	State         UploadState            `protobuf:"varint,2,opt,name=state,proto3,enum=dicom.UploadState" json:"state,omitempty"`        // How far it has come.
+	Offset        uint64                 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`                             // Committed offset: bytes that are synced; go on from here.
+	Size          uint64                 `protobuf:"varint,4,opt,name=size,proto3" json:"size,omitempty"`                                 // Bytes of the whole file, as declared.
+	Sha256        string                 `protobuf:"bytes,5,opt,name=sha256,proto3" json:"sha256,omitempty"`                              // As declared, 64 lower-case hex digits, or empty.
+	PatientId     string                 `protobuf:"bytes,6,opt,name=patient_id,json=patientId,proto3" json:"patient_id,omitempty"`       // As declared.
+	ProjectId     string                 `protobuf:"bytes,7,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`       // As declared, or the patient's.
+	FileName      string                 `protobuf:"bytes,8,opt,name=file_name,json=fileName,proto3" json:"file_name,omitempty"`          // As declared.
+	ExpiresTime   *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=expires_time,json=expiresTime,proto3" json:"expires_time,omitempty"` // When it expires without progress; absent unless OPEN.
+	Image         *UploadDicomResponse   `protobuf:"bytes,10,opt,name=image,proto3" json:"image,omitempty"`                               // What became of it: set when COMPLETE.
+	Refusal       string                 `protobuf:"bytes,11,opt,name=refusal,proto3" json:"refusal,omitempty"`                           // Why it was refused: set when REFUSED.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Upload) Reset() {
+	*x = Upload{}
+	mi := &file_proto_dicom_dicom_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Upload) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Upload) ProtoMessage() {}
+
+func (x *Upload) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_dicom_dicom_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Upload.ProtoReflect.Descriptor instead.
+func (*Upload) Descriptor() ([]byte, []int) {
+	return file_proto_dicom_dicom_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Upload) GetUploadId() string {
+	if x != nil {
+		return x.UploadId
+	}
+	return ""
+}
+
+func (x *Upload) GetState() UploadState {
+	if x != nil {
+		return x.State
+	}
+	return UploadState_UPLOAD_STATE_UNSPECIFIED
+}
+
+func (x *Upload) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *Upload) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *Upload) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *Upload) GetPatientId() string {
+	if x != nil {
+		return x.PatientId
+	}
+	return ""
+}
+
+func (x *Upload) GetProjectId() string {
+	if x != nil {
+		return x.ProjectId
+	}
+	return ""
+}
+
+func (x *Upload) GetFileName() string {
+	if x != nil {
+		return x.FileName
+	}
+	return ""
+}
+
+func (x *Upload) GetExpiresTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresTime
+	}
+	return nil
+}
+
+func (x *Upload) GetImage() *UploadDicomResponse {
+	if x != nil {
+		return x.Image
+	}
+	return nil
+}
+
+func (x *Upload) GetRefusal() string {
+	if x != nil {
+		return x.Refusal
+	}
+	return ""
+}
+
+// Which upload to look up.
+type GetUploadRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UploadId      string                 `protobuf:"bytes,1,opt,name=upload_id,json=uploadId,proto3" json:"upload_id,omitempty"` // Required.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetUploadRequest) Reset() {
+	*x = GetUploadRequest{}
+	mi := &file_proto_dicom_dicom_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetUploadRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetUploadRequest) ProtoMessage() {}
+
+func (x *GetUploadRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_dicom_dicom_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetUploadRequest.ProtoReflect.Descriptor instead.
+func (*GetUploadRequest) Descriptor() ([]byte, []int) {
+	return file_proto_dicom_dicom_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *GetUploadRequest) GetUploadId() string {
+	if x != nil {
+		return x.UploadId
+	}
+	return ""
+}
+
+// Which upload to give up.
+type AbortUploadRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UploadId      string                 `protobuf:"bytes,1,opt,name=upload_id,json=uploadId,proto3" json:"upload_id,omitempty"` // Required.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AbortUploadRequest) Reset() {
+	*x = AbortUploadRequest{}
+	mi := &file_proto_dicom_dicom_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AbortUploadRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AbortUploadRequest) ProtoMessage() {}
+
+func (x *AbortUploadRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_dicom_dicom_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AbortUploadRequest.ProtoReflect.Descriptor instead.
+func (*AbortUploadRequest) Descriptor() ([]byte, []int) {
+	return file_proto_dicom_dicom_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *AbortUploadRequest) GetUploadId() string {
+	if x != nil {
+		return x.UploadId
+	}
+	return ""
+}
+
 // One stored image.
 type Image struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
@@ -357,7 +748,7 @@ type Image struct {
 
 func (x *Image) Reset() {
 	*x = Image{}
-	mi := &file_proto_dicom_dicom_proto_msgTypes[3]
+	mi := &file_proto_dicom_dicom_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -369,7 +760,7 @@ func (x *Image) String() string {
 func (*Image) ProtoMessage() {}
 
 func (x *Image) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_dicom_dicom_proto_msgTypes[3]
+	mi := &file_proto_dicom_dicom_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -382,7 +773,7 @@ func (x *Image) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Image.ProtoReflect.Descriptor instead.
 func (*Image) Descriptor() ([]byte, []int) {
-	return file_proto_dicom_dicom_proto_rawDescGZIP(), []int{3}
+	return file_proto_dicom_dicom_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Image) GetImageId() string {
@@ -531,7 +922,7 @@ type ListImagesRequest struct {
 
 func (x *ListImagesRequest) Reset() {
 	*x = ListImagesRequest{}
-	mi := &file_proto_dicom_dicom_proto_msgTypes[4]
+	mi := &file_proto_dicom_dicom_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -543,7 +934,7 @@ func (x *ListImagesRequest) String() string {
 func (*ListImagesRequest) ProtoMessage() {}
 
 func (x *ListImagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_dicom_dicom_proto_msgTypes[4]
+	mi := &file_proto_dicom_dicom_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -556,7 +947,7 @@ func (x *ListImagesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListImagesRequest.ProtoReflect.Descriptor instead.
 func (*ListImagesRequest) Descriptor() ([]byte, []int) {
-	return file_proto_dicom_dicom_proto_rawDescGZIP(), []int{4}
+	return file_proto_dicom_dicom_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListImagesRequest) GetPatientId() string {
@@ -598,7 +989,7 @@ type ListImagesResponse struct {
 
 func (x *ListImagesResponse) Reset() {
 	*x = ListImagesResponse{}
-	mi := &file_proto_dicom_dicom_proto_msgTypes[5]
+	mi := &file_proto_dicom_dicom_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -610,7 +1001,7 @@ func (x *ListImagesResponse) String() string {
 func (*ListImagesResponse) ProtoMessage() {}
 
 func (x *ListImagesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_dicom_dicom_proto_msgTypes[5]
+	mi := &file_proto_dicom_dicom_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -623,7 +1014,7 @@ func (x *ListImagesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListImagesResponse.ProtoReflect.Descriptor instead.
 func (*ListImagesResponse) Descriptor() ([]byte, []int) {
-	return file_proto_dicom_dicom_proto_rawDescGZIP(), []int{5}
+	return file_proto_dicom_dicom_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListImagesResponse) GetImages() []*Image {
@@ -652,7 +1043,7 @@ type DownloadDicomRequest struct {
 
 func (x *DownloadDicomRequest) Reset() {
 	*x = DownloadDicomRequest{}
-	mi := &file_proto_dicom_dicom_proto_msgTypes[6]
+	mi := &file_proto_dicom_dicom_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -664,7 +1055,7 @@ func (x *DownloadDicomRequest) String() string {
 func (*DownloadDicomRequest) ProtoMessage() {}
 
 func (x *DownloadDicomRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_dicom_dicom_proto_msgTypes[6]
+	mi := &file_proto_dicom_dicom_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -677,7 +1068,7 @@ func (x *DownloadDicomRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadDicomRequest.ProtoReflect.Descriptor instead.
 func (*DownloadDicomRequest) Descriptor() ([]byte, []int) {
-	return file_proto_dicom_dicom_proto_rawDescGZIP(), []int{6}
+	return file_proto_dicom_dicom_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DownloadDicomRequest) GetImageId() string {
@@ -715,7 +1106,7 @@ type DownloadDicomResponse struct {
 
 func (x *DownloadDicomResponse) Reset() {
 	*x = DownloadDicomResponse{}
-	mi := &file_proto_dicom_dicom_proto_msgTypes[7]
+	mi := &file_proto_dicom_dicom_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -727,7 +1118,7 @@ func (x *DownloadDicomResponse) String() string {
 func (*DownloadDicomResponse) ProtoMessage() {}
 
 func (x *DownloadDicomResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_dicom_dicom_proto_msgTypes[7]
+	mi := &file_proto_dicom_dicom_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -740,7 +1131,7 @@ func (x *DownloadDicomResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadDicomResponse.ProtoReflect.Descriptor instead.
 func (*DownloadDicomResponse) Descriptor() ([]byte, []int) {
-	return file_proto_dicom_dicom_proto_rawDescGZIP(), []int{7}
+	return file_proto_dicom_dicom_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DownloadDicomResponse) GetData() isDownloadDicomResponse_Data {
@@ -795,7 +1186,7 @@ type GetImagesSummaryRequest struct {
 
 func (x *GetImagesSummaryRequest) Reset() {
 	*x = GetImagesSummaryRequest{}
-	mi := &file_proto_dicom_dicom_proto_msgTypes[8]
+	mi := &file_proto_dicom_dicom_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -807,7 +1198,7 @@ func (x *GetImagesSummaryRequest) String() string {
 func (*GetImagesSummaryRequest) ProtoMessage() {}
 
 func (x *GetImagesSummaryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_dicom_dicom_proto_msgTypes[8]
+	mi := &file_proto_dicom_dicom_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -820,7 +1211,7 @@ func (x *GetImagesSummaryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetImagesSummaryRequest.ProtoReflect.Descriptor instead.
 func (*GetImagesSummaryRequest) Descriptor() ([]byte, []int) {
-	return file_proto_dicom_dicom_proto_rawDescGZIP(), []int{8}
+	return file_proto_dicom_dicom_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetImagesSummaryRequest) GetProjectId() string {
@@ -851,7 +1242,7 @@ type GetImagesSummaryResponse struct {
 
 func (x *GetImagesSummaryResponse) Reset() {
 	*x = GetImagesSummaryResponse{}
-	mi := &file_proto_dicom_dicom_proto_msgTypes[9]
+	mi := &file_proto_dicom_dicom_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -863,7 +1254,7 @@ func (x *GetImagesSummaryResponse) String() string {
 func (*GetImagesSummaryResponse) ProtoMessage() {}
 
 func (x *GetImagesSummaryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_dicom_dicom_proto_msgTypes[9]
+	mi := &file_proto_dicom_dicom_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -876,7 +1267,7 @@ func (x *GetImagesSummaryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetImagesSummaryResponse.ProtoReflect.Descriptor instead.
 func (*GetImagesSummaryResponse) Descriptor() ([]byte, []int) {
-	return file_proto_dicom_dicom_proto_rawDescGZIP(), []int{9}
+	return file_proto_dicom_dicom_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetImagesSummaryResponse) GetCount() int64 {
@@ -935,7 +1326,7 @@ const file_proto_dicom_dicom_proto_rawDesc = "" +
 	"\n" +
 	"project_id\x18\b \x01(\tR\tprojectId\x12(\n" +
 	"\x10client_record_id\x18\t \x01(\tR\x0eclientRecordIdB\a\n" +
-	"\x05_size\"\x9e\x02\n" +
+	"\x05_size\"\xd3\x02\n" +
 	"\x13UploadDicomResponse\x12\x18\n" +
 	"\asuccess\x18\x01 \x01(\bR\asuccess\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x19\n" +
@@ -945,7 +1336,40 @@ const file_proto_dicom_dicom_proto_rawDesc = "" +
 	"\bfindings\x18\x06 \x03(\v2\x0f.record.FindingR\bfindings\x12\x18\n" +
 	"\acreated\x18\a \x01(\bR\acreated\x12\x18\n" +
 	"\aversion\x18\b \x01(\x05R\aversion\x12\x1b\n" +
-	"\trecord_id\x18\t \x01(\tR\brecordId\"\xa8\x05\n" +
+	"\trecord_id\x18\t \x01(\tR\brecordId\x12\x1b\n" +
+	"\tupload_id\x18\n" +
+	" \x01(\tR\buploadId\x12\x16\n" +
+	"\x06offset\x18\v \x01(\x04R\x06offset\"\xfb\x01\n" +
+	"\x13CreateUploadRequest\x12\x12\n" +
+	"\x04size\x18\x01 \x01(\x04R\x04size\x12\x16\n" +
+	"\x06sha256\x18\x02 \x01(\tR\x06sha256\x12\x1d\n" +
+	"\n" +
+	"patient_id\x18\x03 \x01(\tR\tpatientId\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x04 \x01(\tR\tprojectId\x12\x1b\n" +
+	"\tfile_name\x18\x05 \x01(\tR\bfileName\x12\x1b\n" +
+	"\tfile_type\x18\x06 \x01(\tR\bfileType\x12(\n" +
+	"\x10client_record_id\x18\a \x01(\tR\x0eclientRecordId\x12\x16\n" +
+	"\x06resume\x18\b \x01(\bR\x06resume\"\xf9\x02\n" +
+	"\x06Upload\x12\x1b\n" +
+	"\tupload_id\x18\x01 \x01(\tR\buploadId\x12(\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x12.dicom.UploadStateR\x05state\x12\x16\n" +
+	"\x06offset\x18\x03 \x01(\x04R\x06offset\x12\x12\n" +
+	"\x04size\x18\x04 \x01(\x04R\x04size\x12\x16\n" +
+	"\x06sha256\x18\x05 \x01(\tR\x06sha256\x12\x1d\n" +
+	"\n" +
+	"patient_id\x18\x06 \x01(\tR\tpatientId\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\a \x01(\tR\tprojectId\x12\x1b\n" +
+	"\tfile_name\x18\b \x01(\tR\bfileName\x12=\n" +
+	"\fexpires_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\vexpiresTime\x120\n" +
+	"\x05image\x18\n" +
+	" \x01(\v2\x1a.dicom.UploadDicomResponseR\x05image\x12\x18\n" +
+	"\arefusal\x18\v \x01(\tR\arefusal\"/\n" +
+	"\x10GetUploadRequest\x12\x1b\n" +
+	"\tupload_id\x18\x01 \x01(\tR\buploadId\"1\n" +
+	"\x12AbortUploadRequest\x12\x1b\n" +
+	"\tupload_id\x18\x01 \x01(\tR\buploadId\"\xa8\x05\n" +
 	"\x05Image\x12\x19\n" +
 	"\bimage_id\x18\x01 \x01(\tR\aimageId\x12\x1d\n" +
 	"\n" +
@@ -1002,9 +1426,19 @@ const file_proto_dicom_dicom_proto_rawDesc = "" +
 	"\aqueried\x18\x03 \x01(\x03R\aqueried\x12;\n" +
 	"\vnewest_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"newestTime\x12\x12\n" +
-	"\x04size\x18\x05 \x01(\x04R\x04size2\xbc\x02\n" +
+	"\x04size\x18\x05 \x01(\x04R\x04size*j\n" +
+	"\vUploadState\x12\x1c\n" +
+	"\x18UPLOAD_STATE_UNSPECIFIED\x10\x00\x12\b\n" +
+	"\x04OPEN\x10\x01\x12\f\n" +
+	"\bCOMPLETE\x10\x02\x12\v\n" +
+	"\aREFUSED\x10\x03\x12\v\n" +
+	"\aABORTED\x10\x04\x12\v\n" +
+	"\aEXPIRED\x10\x052\xe5\x03\n" +
 	"\fDicomService\x12F\n" +
-	"\vUploadDicom\x12\x19.dicom.UploadDicomRequest\x1a\x1a.dicom.UploadDicomResponse(\x01\x12A\n" +
+	"\vUploadDicom\x12\x19.dicom.UploadDicomRequest\x1a\x1a.dicom.UploadDicomResponse(\x01\x129\n" +
+	"\fCreateUpload\x12\x1a.dicom.CreateUploadRequest\x1a\r.dicom.Upload\x123\n" +
+	"\tGetUpload\x12\x17.dicom.GetUploadRequest\x1a\r.dicom.Upload\x127\n" +
+	"\vAbortUpload\x12\x19.dicom.AbortUploadRequest\x1a\r.dicom.Upload\x12A\n" +
 	"\n" +
 	"ListImages\x12\x18.dicom.ListImagesRequest\x1a\x19.dicom.ListImagesResponse\x12L\n" +
 	"\rDownloadDicom\x12\x1b.dicom.DownloadDicomRequest\x1a\x1c.dicom.DownloadDicomResponse0\x01\x12S\n" +
@@ -1022,42 +1456,57 @@ func file_proto_dicom_dicom_proto_rawDescGZIP() []byte {
 	return file_proto_dicom_dicom_proto_rawDescData
 }
 
-var file_proto_dicom_dicom_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_proto_dicom_dicom_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_proto_dicom_dicom_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_proto_dicom_dicom_proto_goTypes = []any{
-	(*UploadDicomRequest)(nil),       // 0: dicom.UploadDicomRequest
-	(*FileInfo)(nil),                 // 1: dicom.FileInfo
-	(*UploadDicomResponse)(nil),      // 2: dicom.UploadDicomResponse
-	(*Image)(nil),                    // 3: dicom.Image
-	(*ListImagesRequest)(nil),        // 4: dicom.ListImagesRequest
-	(*ListImagesResponse)(nil),       // 5: dicom.ListImagesResponse
-	(*DownloadDicomRequest)(nil),     // 6: dicom.DownloadDicomRequest
-	(*DownloadDicomResponse)(nil),    // 7: dicom.DownloadDicomResponse
-	(*GetImagesSummaryRequest)(nil),  // 8: dicom.GetImagesSummaryRequest
-	(*GetImagesSummaryResponse)(nil), // 9: dicom.GetImagesSummaryResponse
-	(*record.Finding)(nil),           // 10: record.Finding
-	(*timestamppb.Timestamp)(nil),    // 11: google.protobuf.Timestamp
+	(UploadState)(0),                 // 0: dicom.UploadState
+	(*UploadDicomRequest)(nil),       // 1: dicom.UploadDicomRequest
+	(*FileInfo)(nil),                 // 2: dicom.FileInfo
+	(*UploadDicomResponse)(nil),      // 3: dicom.UploadDicomResponse
+	(*CreateUploadRequest)(nil),      // 4: dicom.CreateUploadRequest
+	(*Upload)(nil),                   // 5: dicom.Upload
+	(*GetUploadRequest)(nil),         // 6: dicom.GetUploadRequest
+	(*AbortUploadRequest)(nil),       // 7: dicom.AbortUploadRequest
+	(*Image)(nil),                    // 8: dicom.Image
+	(*ListImagesRequest)(nil),        // 9: dicom.ListImagesRequest
+	(*ListImagesResponse)(nil),       // 10: dicom.ListImagesResponse
+	(*DownloadDicomRequest)(nil),     // 11: dicom.DownloadDicomRequest
+	(*DownloadDicomResponse)(nil),    // 12: dicom.DownloadDicomResponse
+	(*GetImagesSummaryRequest)(nil),  // 13: dicom.GetImagesSummaryRequest
+	(*GetImagesSummaryResponse)(nil), // 14: dicom.GetImagesSummaryResponse
+	(*record.Finding)(nil),           // 15: record.Finding
+	(*timestamppb.Timestamp)(nil),    // 16: google.protobuf.Timestamp
 }
 var file_proto_dicom_dicom_proto_depIdxs = []int32{
-	1,  // 0: dicom.UploadDicomRequest.info:type_name -> dicom.FileInfo
-	10, // 1: dicom.UploadDicomResponse.findings:type_name -> record.Finding
-	11, // 2: dicom.Image.received_time:type_name -> google.protobuf.Timestamp
-	10, // 3: dicom.Image.findings:type_name -> record.Finding
-	3,  // 4: dicom.ListImagesResponse.images:type_name -> dicom.Image
-	3,  // 5: dicom.DownloadDicomResponse.image:type_name -> dicom.Image
-	11, // 6: dicom.GetImagesSummaryResponse.newest_time:type_name -> google.protobuf.Timestamp
-	0,  // 7: dicom.DicomService.UploadDicom:input_type -> dicom.UploadDicomRequest
-	4,  // 8: dicom.DicomService.ListImages:input_type -> dicom.ListImagesRequest
-	6,  // 9: dicom.DicomService.DownloadDicom:input_type -> dicom.DownloadDicomRequest
-	8,  // 10: dicom.DicomService.GetImagesSummary:input_type -> dicom.GetImagesSummaryRequest
-	2,  // 11: dicom.DicomService.UploadDicom:output_type -> dicom.UploadDicomResponse
-	5,  // 12: dicom.DicomService.ListImages:output_type -> dicom.ListImagesResponse
-	7,  // 13: dicom.DicomService.DownloadDicom:output_type -> dicom.DownloadDicomResponse
-	9,  // 14: dicom.DicomService.GetImagesSummary:output_type -> dicom.GetImagesSummaryResponse
-	11, // [11:15] is the sub-list for method output_type
-	7,  // [7:11] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	2,  // 0: dicom.UploadDicomRequest.info:type_name -> dicom.FileInfo
+	15, // 1: dicom.UploadDicomResponse.findings:type_name -> record.Finding
+	0,  // 2: dicom.Upload.state:type_name -> dicom.UploadState
+	16, // 3: dicom.Upload.expires_time:type_name -> google.protobuf.Timestamp
+	3,  // 4: dicom.Upload.image:type_name -> dicom.UploadDicomResponse
+	16, // 5: dicom.Image.received_time:type_name -> google.protobuf.Timestamp
+	15, // 6: dicom.Image.findings:type_name -> record.Finding
+	8,  // 7: dicom.ListImagesResponse.images:type_name -> dicom.Image
+	8,  // 8: dicom.DownloadDicomResponse.image:type_name -> dicom.Image
+	16, // 9: dicom.GetImagesSummaryResponse.newest_time:type_name -> google.protobuf.Timestamp
+	1,  // 10: dicom.DicomService.UploadDicom:input_type -> dicom.UploadDicomRequest
+	4,  // 11: dicom.DicomService.CreateUpload:input_type -> dicom.CreateUploadRequest
+	6,  // 12: dicom.DicomService.GetUpload:input_type -> dicom.GetUploadRequest
+	7,  // 13: dicom.DicomService.AbortUpload:input_type -> dicom.AbortUploadRequest
+	9,  // 14: dicom.DicomService.ListImages:input_type -> dicom.ListImagesRequest
+	11, // 15: dicom.DicomService.DownloadDicom:input_type -> dicom.DownloadDicomRequest
+	13, // 16: dicom.DicomService.GetImagesSummary:input_type -> dicom.GetImagesSummaryRequest
+	3,  // 17: dicom.DicomService.UploadDicom:output_type -> dicom.UploadDicomResponse
+	5,  // 18: dicom.DicomService.CreateUpload:output_type -> dicom.Upload
+	5,  // 19: dicom.DicomService.GetUpload:output_type -> dicom.Upload
+	5,  // 20: dicom.DicomService.AbortUpload:output_type -> dicom.Upload
+	10, // 21: dicom.DicomService.ListImages:output_type -> dicom.ListImagesResponse
+	12, // 22: dicom.DicomService.DownloadDicom:output_type -> dicom.DownloadDicomResponse
+	14, // 23: dicom.DicomService.GetImagesSummary:output_type -> dicom.GetImagesSummaryResponse
+	17, // [17:24] is the sub-list for method output_type
+	10, // [10:17] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_proto_dicom_dicom_proto_init() }
@@ -1070,7 +1519,7 @@ func file_proto_dicom_dicom_proto_init() {
 		(*UploadDicomRequest_Chunk)(nil),
 	}
 	file_proto_dicom_dicom_proto_msgTypes[1].OneofWrappers = []any{}
-	file_proto_dicom_dicom_proto_msgTypes[7].OneofWrappers = []any{
+	file_proto_dicom_dicom_proto_msgTypes[11].OneofWrappers = []any{
 		(*DownloadDicomResponse_Image)(nil),
 		(*DownloadDicomResponse_Chunk)(nil),
 	}
@@ -1079,13 +1528,14 @@ func file_proto_dicom_dicom_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_dicom_dicom_proto_rawDesc), len(file_proto_dicom_dicom_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   10,
+			NumEnums:      1,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_proto_dicom_dicom_proto_goTypes,
 		DependencyIndexes: file_proto_dicom_dicom_proto_depIdxs,
+		EnumInfos:         file_proto_dicom_dicom_proto_enumTypes,
 		MessageInfos:      file_proto_dicom_dicom_proto_msgTypes,
 	}.Build()
 	File_proto_dicom_dicom_proto = out.File

@@ -25,6 +25,9 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	DicomService_UploadDicom_FullMethodName      = "/dicom.DicomService/UploadDicom"
+	DicomService_CreateUpload_FullMethodName     = "/dicom.DicomService/CreateUpload"
+	DicomService_GetUpload_FullMethodName        = "/dicom.DicomService/GetUpload"
+	DicomService_AbortUpload_FullMethodName      = "/dicom.DicomService/AbortUpload"
 	DicomService_ListImages_FullMethodName       = "/dicom.DicomService/ListImages"
 	DicomService_DownloadDicom_FullMethodName    = "/dicom.DicomService/DownloadDicom"
 	DicomService_GetImagesSummary_FullMethodName = "/dicom.DicomService/GetImagesSummary"
@@ -40,6 +43,14 @@ type DicomServiceClient interface {
 	// order (256 KiB advised, at most 1 MiB each). Durable and visible when it
 	// answers success. Retry safe: the same bytes for the same subject are the
 	// same image. The stream needs a deadline or ends when it idles (30 s).
+	// With upload_id the chunks go on from offset, which must be the committed one;
+	// a stream that ends before the file does answers OK with success = false and
+	// the offset to go on from, and so nothing synced is sent twice. One that ends
+	// the file answers as without upload_id; sent again, it gets the same answer.
+	// A newer stream of the same upload ends an older one.
+	// Aborted: offset is not the committed one, or a newer stream took over
+	// (UPLOAD_OFFSET); ask GetUpload and go on from there.
+	// NotFound: no such upload of this caller, or it has expired.
 	// InvalidArgument: no info first (dicom.info_missing), not DICOM Part 10
 	// (dicom.not_part10), cut short (dicom.truncated), declared size or sha256
 	// differing, or another rule of the header scanner; nothing is kept.
@@ -47,6 +58,21 @@ type DicomServiceClient interface {
 	// FailedPrecondition: the study is dated after the subject's withdrawal.
 	// ResourceExhausted: storage full or too many uploads at once.
 	UploadDicom(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[UploadDicomRequest, UploadDicomResponse], error)
+	// Begins an upload that survives cuts and restarts, on any replica. Not retry
+	// safe but for resume = true: each call begins another upload, which expires
+	// when it makes no progress (24 h as shipped).
+	// InvalidArgument: size missing or over 16 GiB, sha256 malformed.
+	// NotFound, FailedPrecondition: as UploadDicom.
+	// ResourceExhausted: the storage or the project's quota has no room for size,
+	// or too many uploads are open.
+	CreateUpload(ctx context.Context, in *CreateUploadRequest, opts ...grpc.CallOption) (*Upload, error)
+	// Tells how far an upload of this caller has come. Retry safe.
+	// NotFound: no such upload of this caller.
+	GetUpload(ctx context.Context, in *GetUploadRequest, opts ...grpc.CallOption) (*Upload, error)
+	// Gives an open upload up and removes its bytes; one that has ended stays as it
+	// is, an image that came of it too. Retry safe.
+	// NotFound: no such upload of this caller.
+	AbortUpload(ctx context.Context, in *AbortUploadRequest, opts ...grpc.CallOption) (*Upload, error)
 	// Lists images, newest received first. Retry safe.
 	// NotFound: the patient is unknown, or not the caller's to see.
 	ListImages(ctx context.Context, in *ListImagesRequest, opts ...grpc.CallOption) (*ListImagesResponse, error)
@@ -79,6 +105,36 @@ func (c *dicomServiceClient) UploadDicom(ctx context.Context, opts ...grpc.CallO
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type DicomService_UploadDicomClient = grpc.ClientStreamingClient[UploadDicomRequest, UploadDicomResponse]
+
+func (c *dicomServiceClient) CreateUpload(ctx context.Context, in *CreateUploadRequest, opts ...grpc.CallOption) (*Upload, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Upload)
+	err := c.cc.Invoke(ctx, DicomService_CreateUpload_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *dicomServiceClient) GetUpload(ctx context.Context, in *GetUploadRequest, opts ...grpc.CallOption) (*Upload, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Upload)
+	err := c.cc.Invoke(ctx, DicomService_GetUpload_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *dicomServiceClient) AbortUpload(ctx context.Context, in *AbortUploadRequest, opts ...grpc.CallOption) (*Upload, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Upload)
+	err := c.cc.Invoke(ctx, DicomService_AbortUpload_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
 
 func (c *dicomServiceClient) ListImages(ctx context.Context, in *ListImagesRequest, opts ...grpc.CallOption) (*ListImagesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -129,6 +185,14 @@ type DicomServiceServer interface {
 	// order (256 KiB advised, at most 1 MiB each). Durable and visible when it
 	// answers success. Retry safe: the same bytes for the same subject are the
 	// same image. The stream needs a deadline or ends when it idles (30 s).
+	// With upload_id the chunks go on from offset, which must be the committed one;
+	// a stream that ends before the file does answers OK with success = false and
+	// the offset to go on from, and so nothing synced is sent twice. One that ends
+	// the file answers as without upload_id; sent again, it gets the same answer.
+	// A newer stream of the same upload ends an older one.
+	// Aborted: offset is not the committed one, or a newer stream took over
+	// (UPLOAD_OFFSET); ask GetUpload and go on from there.
+	// NotFound: no such upload of this caller, or it has expired.
 	// InvalidArgument: no info first (dicom.info_missing), not DICOM Part 10
 	// (dicom.not_part10), cut short (dicom.truncated), declared size or sha256
 	// differing, or another rule of the header scanner; nothing is kept.
@@ -136,6 +200,21 @@ type DicomServiceServer interface {
 	// FailedPrecondition: the study is dated after the subject's withdrawal.
 	// ResourceExhausted: storage full or too many uploads at once.
 	UploadDicom(grpc.ClientStreamingServer[UploadDicomRequest, UploadDicomResponse]) error
+	// Begins an upload that survives cuts and restarts, on any replica. Not retry
+	// safe but for resume = true: each call begins another upload, which expires
+	// when it makes no progress (24 h as shipped).
+	// InvalidArgument: size missing or over 16 GiB, sha256 malformed.
+	// NotFound, FailedPrecondition: as UploadDicom.
+	// ResourceExhausted: the storage or the project's quota has no room for size,
+	// or too many uploads are open.
+	CreateUpload(context.Context, *CreateUploadRequest) (*Upload, error)
+	// Tells how far an upload of this caller has come. Retry safe.
+	// NotFound: no such upload of this caller.
+	GetUpload(context.Context, *GetUploadRequest) (*Upload, error)
+	// Gives an open upload up and removes its bytes; one that has ended stays as it
+	// is, an image that came of it too. Retry safe.
+	// NotFound: no such upload of this caller.
+	AbortUpload(context.Context, *AbortUploadRequest) (*Upload, error)
 	// Lists images, newest received first. Retry safe.
 	// NotFound: the patient is unknown, or not the caller's to see.
 	ListImages(context.Context, *ListImagesRequest) (*ListImagesResponse, error)
@@ -158,6 +237,15 @@ type UnimplementedDicomServiceServer struct{}
 
 func (UnimplementedDicomServiceServer) UploadDicom(grpc.ClientStreamingServer[UploadDicomRequest, UploadDicomResponse]) error {
 	return status.Error(codes.Unimplemented, "method UploadDicom not implemented")
+}
+func (UnimplementedDicomServiceServer) CreateUpload(context.Context, *CreateUploadRequest) (*Upload, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateUpload not implemented")
+}
+func (UnimplementedDicomServiceServer) GetUpload(context.Context, *GetUploadRequest) (*Upload, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetUpload not implemented")
+}
+func (UnimplementedDicomServiceServer) AbortUpload(context.Context, *AbortUploadRequest) (*Upload, error) {
+	return nil, status.Error(codes.Unimplemented, "method AbortUpload not implemented")
 }
 func (UnimplementedDicomServiceServer) ListImages(context.Context, *ListImagesRequest) (*ListImagesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListImages not implemented")
@@ -195,6 +283,60 @@ func _DicomService_UploadDicom_Handler(srv interface{}, stream grpc.ServerStream
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type DicomService_UploadDicomServer = grpc.ClientStreamingServer[UploadDicomRequest, UploadDicomResponse]
+
+func _DicomService_CreateUpload_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateUploadRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DicomServiceServer).CreateUpload(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DicomService_CreateUpload_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DicomServiceServer).CreateUpload(ctx, req.(*CreateUploadRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _DicomService_GetUpload_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetUploadRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DicomServiceServer).GetUpload(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DicomService_GetUpload_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DicomServiceServer).GetUpload(ctx, req.(*GetUploadRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _DicomService_AbortUpload_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AbortUploadRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DicomServiceServer).AbortUpload(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DicomService_AbortUpload_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DicomServiceServer).AbortUpload(ctx, req.(*AbortUploadRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
 
 func _DicomService_ListImages_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListImagesRequest)
@@ -250,6 +392,18 @@ var DicomService_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "dicom.DicomService",
 	HandlerType: (*DicomServiceServer)(nil),
 	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "CreateUpload",
+			Handler:    _DicomService_CreateUpload_Handler,
+		},
+		{
+			MethodName: "GetUpload",
+			Handler:    _DicomService_GetUpload_Handler,
+		},
+		{
+			MethodName: "AbortUpload",
+			Handler:    _DicomService_AbortUpload_Handler,
+		},
 		{
 			MethodName: "ListImages",
 			Handler:    _DicomService_ListImages_Handler,
