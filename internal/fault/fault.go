@@ -189,6 +189,11 @@ func Exists(reason, message string) *Error {
 	return &Error{Code: codes.AlreadyExists, Reason: reason, Message: message}
 }
 
+// Aborted says that somebody else changed it meanwhile.
+func Aborted(reason, message string) *Error {
+	return &Error{Code: codes.Aborted, Reason: reason, Message: message}
+}
+
 // Precondition says that the state of something else forbids this.
 func Precondition(reason, message string) *Error {
 	return &Error{Code: codes.FailedPrecondition, Reason: reason, Message: message}

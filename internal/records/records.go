@@ -115,6 +115,31 @@ func (s *Store) Put(ctx context.Context, d Draft) (stored *Record, created bool,
 	return out.stored, out.created, nil
 }
 
+// Known is Put for a draft whose content may not be written: it gives the record
+// that has the content already, nil if there is none.
+func (s *Store) Known(ctx context.Context, d Draft) (*Record, error) {
+	var out outcome
+	known := false
+	err := s.db.Write(ctx, func(tx *sqldb.Tx) error {
+		out, known = outcome{}, false
+		var n int64
+		if err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM record_ids WHERE project_id = $1 AND client_key = $2`,
+			d.Project, "h:"+d.Hash).Scan(&n); err != nil || n == 0 {
+			return err
+		}
+		run, err := s.put(ctx, tx, &d) // Which finds it, and gives it the draft's name too.
+		out, known = run, true
+		return err
+	})
+	switch {
+	case errors.Is(err, errNameTaken), err == nil && known && out.stored == nil:
+		return nil, taken()
+	case err != nil:
+		return nil, Fault(err)
+	}
+	return out.stored, nil
+}
+
 func taken() error {
 	return fault.Exists(fault.ReasonIDTaken, "client_record_id is taken by a record with other content; use a new id for new content")
 }

@@ -3,24 +3,26 @@
 // says is ever part of a path.
 //
 //	ImageDir/
-//	  lock          held while a process works here: there is one
+//	  lock          held, shared, by every process that works here
 //	  incoming/ID   an upload, from its first byte until it is decided
 //	  3f/ID         an image; 3f are the last two digits of its id
 //
-// An upload is written under incoming. Publish makes it durable and links it to
-// its place as a second name of the same file; then the caller writes the row
-// that makes the image visible; then Keep takes the name under incoming away, or
-// Drop takes both. So what a crash leaves undecided always has its name under
-// incoming, and Settle looks there and nowhere else: if the row is there, the
-// image stays; if not, nothing of it stays. The folder must lie on a file system
-// with hard links.
+// An upload is written under incoming, by whoever holds the lock (flock) of that
+// one file: several processes may share the folder, and never write one file at
+// once. The kernel lets go of a lock when its process dies. Publish makes the
+// bytes durable and links the file to its place as a second name; then the
+// caller writes the row that makes the image visible; then Keep takes the name
+// under incoming away, or Drop takes both. So what a crash leaves undecided
+// always has its name under incoming, and Settle looks there and nowhere else:
+// if the row is there, the image stays; if an upload that may go on is, all
+// stays; if neither, nothing of it stays. The folder must lie on a file system
+// with hard links and locks that all its processes see.
 //
 // A store does not check the bytes that it gives back: the row has their digest,
 // and the reader compares.
 package blob
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -31,7 +33,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/zeromicro/go-zero/core/logx"
 )
 
 const incoming = "incoming"
@@ -40,8 +41,12 @@ var (
 	// ErrBusy says that as many uploads as allowed are under way.
 	ErrBusy = errors.New("blob: too many uploads are under way")
 
-	// ErrMissing says that an image's file is not where it should be.
-	ErrMissing = errors.New("blob: the image's file is missing")
+	// ErrMissing says that an image's or an upload's file is not where it should
+	// be, or lacks bytes that were synced.
+	ErrMissing = errors.New("blob: the file is missing")
+
+	// ErrHeld says that another stream or process still holds the upload's file.
+	ErrHeld = errors.New("blob: somebody else still writes this upload")
 )
 
 // IsFull tells whether the disk, or the quota on it, has no room for the bytes.
@@ -51,18 +56,23 @@ func IsFull(err error) bool {
 
 // Store is one folder of images. Its methods may be called from many goroutines.
 type Store struct {
-	root *os.Root
-	lock *os.File
-	max  int // Uploads at once.
-	free func(folder *os.File) (uint64, error)
+	root  *os.Root
+	lock  *os.File
+	max   int // Uploads at once in this process.
+	free  func(folder *os.File) (uint64, error)
+	young time.Duration // How long a published file may wait for its row.
 
-	mu       sync.Mutex
-	underWay map[string]bool // Uploads that are being written, by id.
+	mu      sync.Mutex
+	streams int                 // Uploads that are being written here.
+	left    map[string]leftOver // Those whose row's outcome was unknown, still locked.
 }
 
+// rowWithin is how long after Publish, or after its outcome became unknown, a row
+// may still appear: longer than any write is let run.
+const rowWithin = time.Minute
+
 // Open opens the folder, and makes it where it is missing, readable by this user
-// alone. It fails if another process holds it. At most maxUploads uploads may be
-// under way at once.
+// alone. At most maxUploads uploads may be under way at once in this process.
 func Open(dir string, maxUploads int) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -71,7 +81,7 @@ func Open(dir string, maxUploads int) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{root: root, max: maxUploads, free: freeBytes, underWay: map[string]bool{}}
+	s := &Store{root: root, max: maxUploads, free: freeBytes, young: rowWithin, left: map[string]leftOver{}}
 	if err := s.prepare(dir); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -83,9 +93,9 @@ func (s *Store) prepare(dir string) error {
 	if s.lock, err = s.root.OpenFile("lock", os.O_RDWR|os.O_CREATE, 0o600); err != nil {
 		return err
 	}
-	// The kernel lets go of it when the process dies.
-	if err := syscall.Flock(int(s.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return fmt.Errorf("another process works in %s; stop it or take another folder: %w", dir, err)
+	// Shared: a version of before, which takes it alone, would settle our uploads.
+	if err := syscall.Flock(int(s.lock.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); err != nil {
+		return fmt.Errorf("a process of an older version works in %s; stop it or take another folder: %w", dir, err)
 	}
 	folders := []string{incoming}
 	for i := range 256 {
@@ -103,13 +113,19 @@ func (s *Store) prepare(dir string) error {
 	return errors.Join(s.sync("."), parent.Sync(), parent.Close())
 }
 
-// Close lets go of the folder.
+// Close lets go of the folder, and of the uploads that were left.
 func (s *Store) Close() error {
-	var err error
-	if s.lock != nil {
-		err = s.lock.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, l := range s.left {
+		errs = append(errs, l.file.Close())
 	}
-	return errors.Join(err, s.root.Close())
+	clear(s.left)
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(append(errs, s.root.Close())...)
 }
 
 func under(folder, id string) string { return folder + "/" + id }
@@ -130,30 +146,9 @@ func (s *Store) Read(id string) (*os.File, error) {
 	return f, err
 }
 
-// Create begins an upload. size is what the caller declares, in bytes, or 0: if
-// the disk has less room, an error that IsFull; ErrBusy if too many uploads are
-// under way. The upload must be closed.
-func (s *Store) Create(size uint64) (*Upload, error) {
-	if err := s.room(size); err != nil {
-		return nil, err
-	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return nil, err
-	}
-	u := &Upload{store: s, id: id.String()}
-	if !s.begin(u.id) {
-		return nil, ErrBusy
-	}
-	if u.file, err = s.root.OpenFile(under(incoming, u.id), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
-		s.end(u.id)
-		return nil, err
-	}
-	u.digest = newDigest()
-	return u, nil
-}
-
-func (s *Store) room(size uint64) error {
+// Room tells whether the disk has room for this many bytes; if not, the error is
+// one that IsFull.
+func (s *Store) Room(size uint64) error {
 	if size == 0 {
 		return nil
 	}
@@ -167,26 +162,21 @@ func (s *Store) room(size uint64) error {
 	return nil
 }
 
-func (s *Store) begin(id string) bool {
+// begin takes one of the places for uploads at once.
+func (s *Store) begin(anyway bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.underWay) >= s.max {
+	if s.streams >= s.max && !anyway {
 		return false
 	}
-	s.underWay[id] = true
+	s.streams++
 	return true
 }
 
-func (s *Store) end(id string) {
+func (s *Store) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.underWay, id)
-}
-
-func (s *Store) isUnderWay(id string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.underWay[id]
+	s.streams--
 }
 
 // sync makes the names in a folder durable.
@@ -204,73 +194,4 @@ func (s *Store) remove(name string) error {
 		return err
 	}
 	return nil
-}
-
-// Exists says whether an image's row is there. Its answer must know the outcome
-// of every write that was begun before it was asked.
-type Exists func(ctx context.Context, id string) (bool, error)
-
-// Settle decides what lies under incoming and is not under way: uploads that a
-// crash interrupted, and those whose row's outcome was unknown when they ended.
-func (s *Store) Settle(ctx context.Context, exists Exists) error {
-	names, err := fs.ReadDir(s.root.FS(), incoming)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, entry := range names {
-		if id := entry.Name(); !s.isUnderWay(id) {
-			errs = append(errs, s.settle(ctx, id, exists))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func (s *Store) settle(ctx context.Context, id string, exists Exists) error {
-	visible, err := exists(ctx, id)
-	if err == nil && !visible {
-		err = s.remove(place(id))
-	}
-	if err == nil {
-		err = s.remove(under(incoming, id))
-	}
-	if err != nil {
-		return fmt.Errorf("settle upload %s: %w", id, err)
-	}
-	return nil
-}
-
-// How often Settle runs, and how long once.
-const (
-	settleEvery  = 10 * time.Minute
-	settleWithin = time.Minute
-)
-
-// KeepSettling runs Settle now and then in the background until the function
-// that it returns is called, which waits for its end.
-func (s *Store) KeepSettling(exists Exists) (stop func() error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(settleEvery)
-		defer tick.Stop()
-		for {
-			round, end := context.WithTimeout(ctx, settleWithin)
-			if err := s.Settle(round, exists); err != nil && ctx.Err() == nil {
-				logx.Errorf("settle uploads: %v", err)
-			}
-			end()
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-		}
-	}()
-	return func() error {
-		cancel()
-		<-done
-		return nil
-	}
 }

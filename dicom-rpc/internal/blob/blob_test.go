@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -28,7 +30,7 @@ func open(t *testing.T, dir string, uploads int) *Store {
 
 func begin(t *testing.T, s *Store, content string) *Upload {
 	t.Helper()
-	u, err := s.Create(uint64(len(content)))
+	u, err := s.Create()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +107,7 @@ func TestDigestAndBytesOfALargeUpload(t *testing.T) {
 	content := make([]byte, 3*writebackEvery+12345)
 	_, err := rand.Read(content)
 	check(t, err)
-	u, err := s.Create(0)
+	u, err := s.Create()
 	check(t, err)
 	for rest := content; len(rest) > 0; rest = rest[min(len(rest), 999_999):] {
 		if _, err := u.Write(rest[:min(len(rest), 999_999)]); err != nil {
@@ -139,7 +141,7 @@ func TestClosedUploadLeavesNothing(t *testing.T) {
 func TestUploadsAtOnce(t *testing.T) {
 	s := open(t, t.TempDir(), 2)
 	a, b := begin(t, s, "a"), begin(t, s, "b")
-	if _, err := s.Create(0); !errors.Is(err, ErrBusy) {
+	if _, err := s.Create(); !errors.Is(err, ErrBusy) {
 		t.Errorf("a third upload: %v", err)
 	}
 	check(t, a.Close())
@@ -152,23 +154,33 @@ func TestFullDiskIsSeenBefore(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, 1)
 	s.free = func(*os.File) (uint64, error) { return 1000, nil }
-	if _, err := s.Create(1001); !IsFull(err) {
+	if err := s.Room(1001); !IsFull(err) {
 		t.Errorf("more than there is: %v", err)
 	}
-	wantFiles(t, dir)
-	check(t, begin(t, s, strings.Repeat("x", 1000)).Close())
+	check(t, s.Room(1000))
 	if free, err := freeBytes(s.lock); err != nil || free == 0 {
 		t.Errorf("%d bytes are free, %v", free, err)
 	}
 }
 
-func TestOneProcessAFolder(t *testing.T) {
+// TestOlderVersionsHoldTheFolderAlone keeps a process that would settle others'
+// uploads away, and is kept away by it.
+func TestOlderVersionsHoldTheFolderAlone(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, dir, 1)
-	if _, err := Open(dir, 1); err == nil || !strings.Contains(err.Error(), "another process") {
-		t.Errorf("a second store: %v", err)
+	s, beside := open(t, dir, 1), open(t, dir, 1)
+	old, err := os.Open(filepath.Join(dir, "lock"))
+	check(t, err)
+	alone := func() error { return syscall.Flock(int(old.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }
+	if err := alone(); err == nil {
+		t.Error("the folder could be taken alone beside others")
 	}
 	check(t, s.Close())
+	check(t, beside.Close())
+	check(t, alone())
+	if _, err := Open(dir, 1); err == nil || !strings.Contains(err.Error(), "older version") {
+		t.Errorf("beside an older version: %v", err)
+	}
+	check(t, old.Close())
 	open(t, dir, 1)
 }
 
@@ -183,60 +195,91 @@ func TestNoPathLeavesTheFolder(t *testing.T) {
 	}
 }
 
+// fates judges by a table; what it does not list is Unknown.
+func fates(rows map[string]Fate) Judge {
+	return func(_ context.Context, id string) (Fate, error) { return rows[id], nil }
+}
+
 // TestSettle closes a store in the middle of uploads of every kind, as a crash
-// would, and lets the next one decide them.
+// would, and lets two others decide them at once.
 func TestSettle(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, 10)
-	partial, bare, visible, left := begin(t, s, "1"), published(t, s, "2"), published(t, s, "3"), published(t, s, "4")
-	kept := published(t, s, "5")
+	partial, bare, visible := begin(t, s, "1"), published(t, s, "2"), published(t, s, "3")
+	pending, ended := begin(t, s, "4"), published(t, s, "5")
+	kept := published(t, s, "6")
 	check(t, kept.Keep())
-	check(t, left.Leave())
+	for _, u := range []*Upload{partial, bare, visible, pending, ended} {
+		check(t, u.file.Close()) // What a dead process's locks come to.
+	}
 	check(t, s.Close())
 
-	s = open(t, dir, 10)
-	going := begin(t, s, "6") // Must not be touched.
-	rows := map[string]bool{visible.ID(): true, left.ID(): true, kept.ID(): true}
-	exists := func(_ context.Context, id string) (bool, error) { return rows[id], nil }
-	check(t, s.Settle(t.Context(), exists))
-	check(t, s.Settle(t.Context(), exists))
-	wantFiles(t, dir, place(visible.ID()), place(left.ID()), place(kept.ID()), under(incoming, going.ID()))
-	for _, gone := range []*Upload{partial, bare} {
-		if _, err := s.Read(gone.ID()); !errors.Is(err, ErrMissing) {
-			t.Errorf("an image without a row is there: %v", err)
-		}
+	a, b := open(t, dir, 10), open(t, dir, 10)
+	a.young, b.young = 0, 0
+	going := begin(t, b, "7") // Must not be touched.
+	rows := map[string]Fate{visible.ID(): Visible, pending.ID(): Pending, ended.ID(): Ended, kept.ID(): Visible}
+	var both sync.WaitGroup
+	for _, s := range []*Store{a, b} {
+		both.Go(func() {
+			for range 20 {
+				if err := s.Settle(t.Context(), fates(rows)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
 	}
+	both.Wait()
+	wantFiles(t, dir, place(visible.ID()), place(kept.ID()), under(incoming, pending.ID()), under(incoming, going.ID()))
 	check(t, going.Close())
 }
 
-func TestSettleRemovesNothingInDoubt(t *testing.T) {
+// TestSettleWaitsForRows leaves what was published a moment ago: the database may
+// still commit the row of whoever died.
+func TestSettleWaitsForRows(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, 10)
-	doubtful, bare := published(t, s, "1"), published(t, s, "2")
-	check(t, doubtful.Leave())
-	check(t, bare.Leave())
+	u := published(t, s, "1")
+	check(t, u.file.Close())
+	check(t, s.Settle(t.Context(), fates(nil)))
+	wantFiles(t, dir, under(incoming, u.ID()), place(u.ID()))
+	s.young = 0
+	check(t, s.Settle(t.Context(), fates(nil)))
+	wantFiles(t, dir)
+}
+
+// TestLeftIsSettledHereOnly leaves an upload whose row's outcome is unknown: only
+// the process that may still write the row may decide, and only later.
+func TestLeftIsSettledHereOnly(t *testing.T) {
+	dir := t.TempDir()
+	mine, other := open(t, dir, 10), open(t, dir, 10)
+	other.young = 0
+	u := published(t, mine, "1")
+	check(t, u.Leave())
+	check(t, mine.Settle(t.Context(), fates(nil)))
+	check(t, other.Settle(t.Context(), fates(nil)))
+	wantFiles(t, dir, under(incoming, u.ID()), place(u.ID()))
+	mine.young = 0
 	away := errors.New("the database is away")
-	err := s.Settle(t.Context(), func(_ context.Context, id string) (bool, error) {
-		if id == doubtful.ID() {
-			return false, away
-		}
-		return false, nil
-	})
+	err := mine.Settle(t.Context(), func(context.Context, string) (Fate, error) { return Unknown, away })
 	if !errors.Is(err, away) {
 		t.Errorf("the error is %v", err)
 	}
-	wantFiles(t, dir, under(incoming, doubtful.ID()), place(doubtful.ID()))
+	check(t, other.Settle(t.Context(), fates(nil))) // It is still held here.
+	wantFiles(t, dir, under(incoming, u.ID()), place(u.ID()))
+	check(t, mine.Settle(t.Context(), fates(map[string]Fate{u.ID(): Visible})))
+	wantFiles(t, dir, place(u.ID()))
 }
 
 func TestKeepSettlingBeginsAtOnceAndEnds(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	dir := t.TempDir()
 	s := open(t, dir, 1)
+	s.young = 0
 	check(t, published(t, s, "1").Leave())
 	asked := make(chan string, 1)
-	stop := s.KeepSettling(func(_ context.Context, id string) (bool, error) {
+	stop := s.KeepSettling(func(_ context.Context, id string) (Fate, error) {
 		asked <- id
-		return false, nil
+		return Unknown, nil
 	})
 	<-asked
 	check(t, stop())

@@ -2,8 +2,10 @@ package blob
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"syscall"
+	"time"
 )
 
 // syncFileRangeWrite is SYNC_FILE_RANGE_WRITE of sync_file_range(2).
@@ -27,4 +29,12 @@ func freeBytes(f *os.File) (uint64, error) {
 		return 0, err
 	}
 	return st.Bavail * uint64(st.Bsize), nil
+}
+
+// changed is when the file's bytes or names changed last.
+func changed(info fs.FileInfo) time.Time {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return time.Unix(st.Ctim.Sec, st.Ctim.Nsec)
+	}
+	return info.ModTime()
 }

@@ -23,6 +23,7 @@ import (
 
 	"clinsource/dicom-rpc/dicomfile"
 	"clinsource/dicom-rpc/internal/blob"
+	"clinsource/dicom-rpc/internal/resume"
 	"clinsource/dicom-rpc/internal/server"
 	"clinsource/dicom-rpc/internal/store"
 	"clinsource/dicom-rpc/internal/svc"
@@ -39,6 +40,8 @@ const (
 	maxUploads = 16
 )
 
+var limits = resume.Limits{Bounds: store.Bounds{Open: 256, Quota: 20 << 30}, Expiry: time.Hour, Keep: 24 * time.Hour}
+
 var withdrawal = time.Date(2026, 3, 10, 9, 30, 0, 0, time.UTC)
 
 // fixture is dicom-rpc's service on a real database and real files, called over
@@ -48,6 +51,7 @@ type fixture struct {
 	dir      string
 	db       *sqldb.DB
 	images   *blob.Store
+	svc      *svc.ServiceContext
 	registry *registry
 }
 
@@ -120,7 +124,20 @@ func (s userStream) Context() context.Context { return s.ctx }
 
 func open(t testing.TB) *fixture {
 	t.Helper()
-	dir := t.TempDir()
+	return openAt(t, t.TempDir(), &registry{known: map[string]subjects.Place{
+		"s-01": {Project: "p", Site: "a"}, "s-02": {Project: "p", Site: "a"}, "s-09": {Project: "p", Site: "b"},
+		"gone": {Project: "p", Site: "a", Withdrawn: withdrawal}, "x-01": {Project: "q", Site: "a"},
+	}}, limits)
+}
+
+// beside is another process on the same database and the same files.
+func (f *fixture) beside(t testing.TB) *fixture {
+	t.Helper()
+	return openAt(t, filepath.Dir(f.dir), f.registry, limits)
+}
+
+func openAt(t testing.TB, dir string, registry *registry, limits resume.Limits) *fixture {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	db, err := sqldb.Open(ctx, sqldb.Config{Path: filepath.Join(dir, "images.db")}, records.WithSchema(store.Migrations))
@@ -131,11 +148,9 @@ func open(t testing.TB) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{dir: filepath.Join(dir, "images"), db: db, images: images, registry: &registry{known: map[string]subjects.Place{
-		"s-01": {Project: "p", Site: "a"}, "s-02": {Project: "p", Site: "a"}, "s-09": {Project: "p", Site: "b"},
-		"gone": {Project: "p", Site: "a", Withdrawn: withdrawal}, "x-01": {Project: "q", Site: "a"},
-	}}}
-	f.serve(t, svc.New(db, images, f.registry))
+	f := &fixture{dir: filepath.Join(dir, "images"), db: db, images: images, registry: registry}
+	f.svc = svc.New(db, images, registry, limits)
+	f.serve(t, f.svc)
 	return f
 }
 

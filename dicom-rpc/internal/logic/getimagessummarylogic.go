@@ -5,6 +5,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"clinsource/dicom-rpc/internal/store"
 	"clinsource/dicom-rpc/internal/svc"
 	"clinsource/internal/ident"
 	dicompb "clinsource/proto/dicom"
@@ -34,7 +35,7 @@ func (l *GetImagesSummaryLogic) GetImagesSummary(in *dicompb.GetImagesSummaryReq
 		return nil, err
 	}
 	resp := &dicompb.GetImagesSummaryResponse{
-		Count: sum.Records, Subjects: sum.Subjects, Queried: sum.Queried, Size: uint64(sum.Tallies[tallyBytes]),
+		Count: sum.Records, Subjects: sum.Subjects, Queried: sum.Queried, Size: uint64(sum.Tallies[store.TallyBytes]),
 	}
 	if !sum.Newest.IsZero() {
 		resp.NewestTime = timestamppb.New(sum.Newest)

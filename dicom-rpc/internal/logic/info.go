@@ -13,8 +13,10 @@ import (
 	"clinsource/dicom-rpc/dicomfile"
 	"clinsource/dicom-rpc/internal/blob"
 	"clinsource/dicom-rpc/internal/chunks"
+	"clinsource/dicom-rpc/internal/store"
 	"clinsource/internal/fault"
 	"clinsource/internal/ident"
+	"clinsource/internal/records"
 	dicompb "clinsource/proto/dicom"
 )
 
@@ -33,6 +35,9 @@ const (
 	ruleSumMalformed  = "dicom.sha256_malformed"
 	ruleSumDiffers    = "dicom.sha256_differs"
 	rulePatient       = "dicom.patient_missing"
+	ruleSizeMissing   = "dicom.size_missing"
+	ruleSumMissing    = "dicom.sha256_missing"
+	ruleUploadDiffers = "dicom.upload_differs"
 )
 
 const (
@@ -55,10 +60,8 @@ func infoOf(messages *chunks.Reader) (*dicompb.FileInfo, error) {
 	if info == nil {
 		return nil, refused("info", ruleInfoMissing, "the first message must be info, before any chunk; it may be empty")
 	}
-	if info.GetUploadId() != "" {
-		return nil, fault.Unimplemented("resuming an upload (upload_id) is not offered yet; send the whole file without it")
-	}
 	var check ident.Checker
+	check.Optional("upload_id", info.GetUploadId())
 	check.Optional("patient_id", info.GetPatientId())
 	check.Optional("project_id", info.GetProjectId())
 	check.Optional("client_record_id", info.GetClientRecordId())
@@ -78,7 +81,7 @@ func fileViolations(info *dicompb.FileInfo) (found []fault.Violation) {
 	add(info.GetFileType() != "" && !strings.EqualFold(info.GetFileType(), "dcm"), "file_type", ruleFileType, `must be "dcm" or empty`)
 	add(len(name) > maxFileName, "file_name", ruleFileName, "must have at most 255 bytes")
 	add(strings.ContainsFunc(name, unicode.IsControl), "file_name", ruleFileName, "must not hold control characters")
-	add(info.GetOffset() != 0, "offset", ruleOffset, "must be 0 without upload_id: the first chunk is the file's start")
+	add(info.GetOffset() != 0 && info.GetUploadId() == "", "offset", ruleOffset, "must be 0 without upload_id: the first chunk is the file's start")
 	add(info.GetSize() > maxImage, "size", ruleTooLarge, tooLarge)
 	add(info.GetSha256() != "" && (err != nil || len(sum) != 32), "sha256", ruleSumMalformed, "must be 64 hexadecimal digits")
 	return found
@@ -138,13 +141,28 @@ func scanFault(err error) error {
 	return refused(field, r.Reason, fmt.Sprintf("%s (at byte %d)", r.Message, r.Offset))
 }
 
-// blobFault gives an error of the image files in the contract's terms.
-func blobFault(err error) error {
+// uploadFault gives an error of the image files, or of what uploads may take, in
+// the contract's terms.
+func uploadFault(err error) error {
 	switch {
 	case errors.Is(err, blob.ErrBusy):
 		return fault.Exhausted(fault.ReasonOverloaded, "too many uploads are under way; back off and send again", time.Second).Because(err)
+	case errors.Is(err, store.ErrManyOpen):
+		return fault.Exhausted(fault.ReasonOverloaded, "too many uploads are open; finish or abort some, or wait until others are", time.Minute).Because(err)
+	case errors.Is(err, store.ErrQuota):
+		return fault.Exhausted(fault.ReasonQuotaExceeded, "the project's quota has no room for it; nothing was stored", time.Minute).Because(err)
 	case blob.IsFull(err):
 		return fault.Exhausted(fault.ReasonStorageFull, "the storage is full; nothing was stored", time.Minute).Because(err)
+	case errors.Is(err, store.ErrNoUpload):
+		return fault.NotFound(fault.ReasonUploadNotFound, "there is no such upload of this caller, or it has expired")
+	case errors.Is(err, store.ErrOffset):
+		return fault.Aborted(fault.ReasonUploadOffset, "offset is not the committed one; ask GetUpload for it and go on from there")
+	case errors.Is(err, store.ErrTakenOver):
+		return fault.Aborted(fault.ReasonUploadOffset, "a newer stream took the upload over, or it has ended; ask GetUpload")
+	case errors.Is(err, blob.ErrHeld):
+		return fault.Unavailable(fault.ReasonUnavailable, "an older stream of this upload has not ended yet; ask GetUpload and go on from its offset", time.Second).Because(err)
+	case errors.Is(err, blob.ErrMissing):
+		return fault.DataLoss(fault.ReasonCorrupt, "the bytes that were received before are gone; begin another upload").Because(err)
 	}
-	return err
+	return records.Fault(err)
 }

@@ -23,9 +23,6 @@ import (
 	recordpb "clinsource/proto/record"
 )
 
-// tallyBytes names the count of the images' bytes.
-const tallyBytes = "bytes"
-
 // The rules of this service's own findings; dicomfile.Rules lists those of the
 // scan. Stable for ever.
 const (

@@ -113,7 +113,7 @@ func TestUploadRefuses(t *testing.T) {
 		{"a chunk over 1 MiB", info(none, make([]byte, 1<<20+1)), codes.InvalidArgument, "dicom.chunk_too_large"},
 		{"a message over grpc's limit", info(none, make([]byte, 3<<20)), codes.ResourceExhausted, ""},
 
-		{"upload_id", info(&dicompb.FileInfo{UploadId: "u", Offset: 5}, file), codes.Unimplemented, ""},
+		{"an unknown upload_id", info(&dicompb.FileInfo{UploadId: "u", Offset: 5}, file), codes.NotFound, ""},
 		{"offset", info(&dicompb.FileInfo{Offset: 5}, file), codes.InvalidArgument, "dicom.offset"},
 		{"file type", info(&dicompb.FileInfo{FileType: "png"}, file), codes.InvalidArgument, "dicom.file_type"},
 		{"long file name", info(&dicompb.FileInfo{FileName: strings.Repeat("x", 256)}, file), codes.InvalidArgument, "dicom.file_name"},
@@ -328,7 +328,7 @@ func TestUploadPanics(t *testing.T) {
 func TestUploadsAtOnceAreBounded(t *testing.T) {
 	f := open(t)
 	for range maxUploads {
-		upload, err := f.images.Create(0)
+		upload, err := f.images.Create()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,6 +13,7 @@ import (
 	"clinsource/dicom-rpc/dicomfile"
 	"clinsource/dicom-rpc/internal/blob"
 	"clinsource/dicom-rpc/internal/chunks"
+	"clinsource/dicom-rpc/internal/store"
 	"clinsource/dicom-rpc/internal/svc"
 	"clinsource/internal/auth"
 	"clinsource/internal/records"
@@ -40,20 +41,27 @@ func NewUploadDicomLogic(ctx context.Context, svcCtx *svc.ServiceContext) *Uploa
 	return &UploadDicomLogic{ctx: ctx, svcCtx: svcCtx}
 }
 
-// UploadDicom takes one file as it comes, judges it and stores it once. What it
-// can refuse without the bytes it refuses before them.
+// UploadDicom takes one file as it comes, or goes on with one; it judges the whole
+// and stores it once. What it can refuse without the bytes it refuses before them.
 func (l *UploadDicomLogic) UploadDicom(stream dicompb.DicomService_UploadDicomServer) error {
 	messages := chunks.NewReader(stream)
 	info, err := infoOf(messages)
 	if err != nil {
 		return err
 	}
-	if err := l.mayUpload(info); err != nil {
+	if info.GetUploadId() != "" {
+		return l.goOn(stream, messages, info)
+	}
+	project, err := mayUpload(l.ctx, l.svcCtx, info)
+	if err != nil {
 		return err
 	}
-	upload, err := l.svcCtx.Images.Create(info.GetSize())
+	if err := l.roomFor(project, info.GetSize()); err != nil {
+		return uploadFault(err)
+	}
+	upload, err := l.svcCtx.Images.Create()
 	if err != nil {
-		return blobFault(err)
+		return uploadFault(err)
 	}
 	defer func() { // Whatever fails, panics included, leaves nothing behind.
 		if err := upload.Close(); err != nil {
@@ -71,18 +79,30 @@ func (l *UploadDicomLogic) UploadDicom(stream dicompb.DicomService_UploadDicomSe
 }
 
 // mayUpload decides as much as is known before the file: with a patient all but
-// the study's date, else whether the user may send images at all.
-func (l *UploadDicomLogic) mayUpload(info *dicompb.FileInfo) error {
+// the study's date, else whether the user may send images at all. It gives the
+// project, if that is known.
+func mayUpload(ctx context.Context, svcCtx *svc.ServiceContext, info *dicompb.FileInfo) (project string, err error) {
 	switch {
 	case info.GetPatientId() != "":
-		_, _, err := subjects.Admit(l.ctx, l.svcCtx.Subjects, auth.Write, auth.Images, info.GetProjectId(), info.GetPatientId())
-		return err
+		place, _, err := subjects.Admit(ctx, svcCtx.Subjects, auth.Write, auth.Images, info.GetProjectId(), info.GetPatientId())
+		return place.Project, err
 	case info.GetProjectId() != "":
-		_, err := subjects.InProject(l.ctx, auth.Write, auth.Images, info.GetProjectId())
-		return err
+		_, err := subjects.InProject(ctx, auth.Write, auth.Images, info.GetProjectId())
+		return info.GetProjectId(), err
 	default:
-		return inAnyProject(l.ctx, auth.Write)
+		return "", inAnyProject(ctx, auth.Write)
 	}
+}
+
+// roomFor refuses before its bytes what the disk or the project's quota has no
+// room for.
+func (l *UploadDicomLogic) roomFor(project string, size uint64) error {
+	ctx, cancel := context.WithTimeout(l.ctx, storeWithin)
+	defer cancel()
+	if err := l.svcCtx.Uploads.Room(ctx, size); err != nil || project == "" {
+		return err
+	}
+	return store.WithinQuota(ctx, l.svcCtx.Store.DB(), project, int64(max(1, size)), l.svcCtx.Uploads.Limits().Quota, "")
 }
 
 // receive writes the chunks as they come, until the caller has sent all.
@@ -110,7 +130,7 @@ func receive(messages *chunks.Reader, info *dicompb.FileInfo, upload *blob.Uploa
 			return err
 		}
 		if _, err := upload.Write(chunk); err != nil {
-			return blobFault(err)
+			return uploadFault(err)
 		}
 	}
 	return checkWhole(info, upload)
@@ -148,28 +168,13 @@ func checkWhole(info *dicompb.FileInfo, upload *blob.Upload) error {
 
 // store judges the whole file, makes it durable, and then visible.
 func (l *UploadDicomLogic) store(info *dicompb.FileInfo, upload *blob.Upload) (*dicompb.UploadDicomResponse, error) {
-	header, err := dicomfile.Scan(l.ctx, upload, upload.Size(), dicomfile.Limits{})
+	d, err := l.judge(info, upload)
 	if err != nil {
-		return nil, scanFault(err)
-	}
-	patient, err := patientOf(info, header)
-	if err != nil {
-		return nil, err
-	}
-	place, scope, err := subjects.Admit(l.ctx, l.svcCtx.Subjects, auth.Write, auth.Images, info.GetProjectId(), patient)
-	if err != nil {
-		return nil, err
-	}
-	now := time.Now()
-	dated, field := datedBy(header, now)
-	if err := place.RefuseAfter(dated, field); err != nil {
 		return nil, err
 	}
 	if err := upload.Publish(); err != nil {
-		return nil, blobFault(err)
+		return nil, uploadFault(err)
 	}
-	d := draft(info, upload, header, patient, place)
-	d.Role, d.Dated = scope.Role, dated
 	ctx, cancel := context.WithTimeout(l.ctx, storeWithin)
 	defer cancel()
 	stored, created, err := l.svcCtx.Store.Put(ctx, d)
@@ -185,6 +190,37 @@ func (l *UploadDicomLogic) store(info *dicompb.FileInfo, upload *blob.Upload) (*
 		}
 	}
 	return answer(stored, created)
+}
+
+// judge looks at the whole file and makes its record.
+func (l *UploadDicomLogic) judge(info *dicompb.FileInfo, upload *blob.Upload) (records.Draft, error) {
+	var d records.Draft
+	header, err := dicomfile.Scan(l.ctx, upload, upload.Size(), dicomfile.Limits{})
+	if err != nil {
+		return d, scanFault(err)
+	}
+	patient, err := patientOf(info, header)
+	if err != nil {
+		return d, err
+	}
+	place, scope, err := subjects.Admit(l.ctx, l.svcCtx.Subjects, auth.Write, auth.Images, info.GetProjectId(), patient)
+	if err != nil {
+		return d, err
+	}
+	dated, field := datedBy(header, time.Now())
+	if err := place.RefuseAfter(dated, field); err != nil {
+		return d, err
+	}
+	d = draft(info, upload, header, patient, place)
+	d.Role, d.Dated = scope.Role, dated
+	d.Prepare = func(ctx context.Context, tx *sqldb.Tx, r *records.Record) error {
+		quota := l.svcCtx.Uploads.Limits().Quota
+		if err := store.WithinQuota(ctx, tx, r.Project, upload.Size(), quota, upload.ID()); err != nil {
+			return uploadFault(err)
+		}
+		return judgeInstance(ctx, tx, r, header.SOPInstanceUID)
+	}
+	return d, nil
 }
 
 // datedBy gives the time that is held against a withdrawal, and what it is
@@ -207,12 +243,9 @@ func draft(info *dicompb.FileInfo, upload *blob.Upload, header dicomfile.Header,
 		Hash:       records.HashOf([]byte(patient), []byte(upload.Sum())),
 		ByContent:  true,
 		Unverified: place.Stale,
-		Tallies:    map[string]int64{tallyBytes: upload.Size()},
+		Tallies:    map[string]int64{store.TallyBytes: upload.Size()},
 	}
 	d.Content = contentOf(info, upload, header)
-	d.Prepare = func(ctx context.Context, tx *sqldb.Tx, r *records.Record) error {
-		return judgeInstance(ctx, tx, r, header.SOPInstanceUID)
-	}
 	d.Also = func(ctx context.Context, tx *sqldb.Tx, r *records.Record) error {
 		return rememberInstance(ctx, tx, r, header.SOPInstanceUID)
 	}

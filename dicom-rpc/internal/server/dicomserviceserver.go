@@ -28,6 +28,21 @@ func (s *DicomServiceServer) UploadDicom(stream dicompb.DicomService_UploadDicom
 	return logic.NewUploadDicomLogic(stream.Context(), s.svcCtx).UploadDicom(stream)
 }
 
+// CreateUpload implements the RPC of this name.
+func (s *DicomServiceServer) CreateUpload(ctx context.Context, in *dicompb.CreateUploadRequest) (*dicompb.Upload, error) {
+	return logic.NewCreateUploadLogic(ctx, s.svcCtx).CreateUpload(in)
+}
+
+// GetUpload implements the RPC of this name.
+func (s *DicomServiceServer) GetUpload(ctx context.Context, in *dicompb.GetUploadRequest) (*dicompb.Upload, error) {
+	return logic.NewGetUploadLogic(ctx, s.svcCtx).GetUpload(in)
+}
+
+// AbortUpload implements the RPC of this name.
+func (s *DicomServiceServer) AbortUpload(ctx context.Context, in *dicompb.AbortUploadRequest) (*dicompb.Upload, error) {
+	return logic.NewAbortUploadLogic(ctx, s.svcCtx).AbortUpload(in)
+}
+
 // ListImages implements the RPC of this name.
 func (s *DicomServiceServer) ListImages(ctx context.Context, in *dicompb.ListImagesRequest) (*dicompb.ListImagesResponse, error) {
 	return logic.NewListImagesLogic(ctx, s.svcCtx).ListImages(in)

@@ -1,6 +1,7 @@
 // Package store keeps the records of images: those of internal/records, and
-// beside them which SOP instances a project has. The images' bytes are not here
-// but in package blob; a record's row is what makes its bytes visible.
+// beside them which SOP instances a project has, and the uploads that may be gone
+// on with. The images' bytes are not here but in package blob; a record's row is
+// what makes its bytes visible, an upload's row says how many of them are synced.
 package store
 
 import (
@@ -22,17 +23,6 @@ type Store struct{ *records.Store }
 
 // New makes the store on a database with Migrations.
 func New(db *sqldb.DB) *Store { return &Store{records.NewStore(db, auth.Images)} }
-
-// Exists says whether a record has this id. It asks in the writers' queue and
-// not beside it, so that it also knows the outcome of every write that was begun
-// before, of those too whose caller has given up waiting.
-func (s *Store) Exists(ctx context.Context, id string) (bool, error) {
-	var n int64
-	err := s.DB().Write(ctx, func(tx *sqldb.Tx) error {
-		return tx.QueryRow(ctx, `SELECT COUNT(*) FROM records WHERE record_id = $1`, id).Scan(&n)
-	})
-	return n > 0, err
-}
 
 // HasInstance says whether the project has an image with this SOP Instance UID.
 func HasInstance(ctx context.Context, tx *sqldb.Tx, project, sopInstanceUID string) (bool, error) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"clinsource/dicom-rpc/internal/blob"
 	"clinsource/dicom-rpc/internal/store"
 	"clinsource/internal/records"
 	"clinsource/internal/sqldb"
@@ -54,23 +55,23 @@ func TestInstances(t *testing.T) {
 	})
 }
 
-func TestExists(t *testing.T) {
+func TestFateOfImages(t *testing.T) {
 	each(t, func(t *testing.T, s *store.Store) {
 		ctx := within(t)
 		if err := put(ctx, s, "one"); err != nil {
 			t.Fatal(err)
 		}
-		for id, want := range map[string]bool{"one": true, "two": false, "": false} {
-			if got, err := s.Exists(ctx, id); err != nil || got != want {
+		for id, want := range map[string]blob.Fate{"one": blob.Visible, "two": blob.Unknown, "": blob.Unknown} {
+			if got, err := s.Fate(ctx, id); err != nil || got != want {
 				t.Errorf("%q: %v, %v", id, got, err)
 			}
 		}
 	})
 }
 
-// TestExistsKnowsAWriteWithoutAnAnswer asks while a row is being written whose
+// TestFateKnowsAWriteWithoutAnAnswer asks while a row is being written whose
 // caller has left without an answer.
-func TestExistsKnowsAWriteWithoutAnAnswer(t *testing.T) {
+func TestFateKnowsAWriteWithoutAnAnswer(t *testing.T) {
 	each(t, func(t *testing.T, s *store.Store) {
 		ctx, leave := context.WithCancel(within(t))
 		left := make(chan error)
@@ -92,11 +93,11 @@ func TestExistsKnowsAWriteWithoutAnAnswer(t *testing.T) {
 		}
 		asked := make(chan bool)
 		go func() {
-			there, err := s.Exists(within(t), "one")
+			fate, err := s.Fate(within(t), "one")
 			if err != nil {
 				t.Error(err)
 			}
-			asked <- there
+			asked <- fate == blob.Visible
 		}()
 		close(goOn)
 		if !<-asked {

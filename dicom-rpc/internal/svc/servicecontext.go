@@ -10,6 +10,7 @@ import (
 
 	"clinsource/dicom-rpc/internal/blob"
 	"clinsource/dicom-rpc/internal/config"
+	"clinsource/dicom-rpc/internal/resume"
 	"clinsource/dicom-rpc/internal/store"
 	"clinsource/internal/discovery"
 	"clinsource/internal/records"
@@ -22,6 +23,7 @@ import (
 type ServiceContext struct {
 	Store    *store.Store // The images' records.
 	Images   *blob.Store  // Their bytes.
+	Uploads  *resume.Uploads
 	Subjects subjects.Resolver
 	stop     []func() error
 }
@@ -49,15 +51,26 @@ func NewServiceContext(ctx context.Context, c config.Config, etcd *discovery.Cli
 	}
 	known := subjects.NewCache(registry, c.Subjects)
 	etcd.OnSignal(subjects.Changed, known.Age)
-	s := New(db, images, known)
-	s.stop = append(s.stop, images.Close, db.Close, s.Store.KeepRechecking(s.Subjects), images.KeepSettling(s.Store.Exists))
+	s := New(db, images, known, limits(c))
+	s.stop = append(s.stop, images.Close, db.Close, s.Store.KeepRechecking(s.Subjects), images.KeepSettling(s.Store.Fate), s.Uploads.KeepTidy())
 	return s, nil
+}
+
+// keepEnded is how long callers are told how an upload ended.
+const keepEnded = 7 * 24 * time.Hour
+
+func limits(c config.Config) resume.Limits {
+	return resume.Limits{
+		Bounds: store.Bounds{Open: c.MaxOpenUploads, Quota: c.ProjectQuota},
+		Expiry: c.UploadExpiry, Keep: keepEnded,
+	}
 }
 
 // New makes the context on an open database, an open image folder and any
 // resolver.
-func New(db *sqldb.DB, images *blob.Store, resolver subjects.Resolver) *ServiceContext {
-	return &ServiceContext{Store: store.New(db), Images: images, Subjects: resolver}
+func New(db *sqldb.DB, images *blob.Store, resolver subjects.Resolver, limits resume.Limits) *ServiceContext {
+	rows := store.New(db)
+	return &ServiceContext{Store: rows, Images: images, Uploads: resume.New(rows, images, limits), Subjects: resolver}
 }
 
 // Close ends what runs in the background and closes the stores.

@@ -63,6 +63,7 @@ var statusOf = map[codes.Code]int{
 var statusOfReason = map[string]int{
 	fault.ReasonBodyTooLarge:     http.StatusRequestEntityTooLarge,
 	fault.ReasonStorageFull:      http.StatusInsufficientStorage,
+	fault.ReasonQuotaExceeded:    http.StatusInsufficientStorage,
 	fault.ReasonMethodNotAllowed: http.StatusMethodNotAllowed,
 }
 
