@@ -101,9 +101,10 @@ func notLetter(r rune) bool { return (r < 'A' || r > 'Z') && (r < 'a' || r > 'z'
 // mayRunForever are the places outside main and tests that start a context of
 // their own, and why no caller's context would be right there.
 var mayRunForever = map[string]string{
-	"dicom-rpc/internal/blob/blob.go": "the settling loop outlives the call that starts it; the function it returns ends it",
-	"internal/records/recheck.go":     "the recheck loop outlives the call that starts it; the function it returns ends it",
-	"internal/rpcserver/server.go":    "a process deregisters when its own context has ended already; bounded by deregisterWithin",
+	"dicom-rpc/internal/blob/settle.go":   "the settling loop outlives the call that starts it; the function it returns ends it",
+	"dicom-rpc/internal/resume/resume.go": "the tidying loops outlive the call that starts them; the function it returns ends them",
+	"internal/records/recheck.go":         "the recheck loop outlives the call that starts it; the function it returns ends it",
+	"internal/rpcserver/server.go":        "a process deregisters when its own context has ended already; bounded by deregisterWithin",
 }
 
 // No call without a limit: a context that nobody ends keeps work alive after

@@ -58,21 +58,67 @@ type fixture struct {
 // registry is the resolver of the tests: subjects s-01 and s-02 at site a, s-09
 // at site b, gone withdrawn; x-01 is of another project.
 type registry struct {
-	mu     sync.Mutex
-	known  map[string]subjects.Place
-	panics bool
+	mu      sync.Mutex
+	known   map[string]subjects.Place
+	panics  bool
+	fails   error
+	waiting chan struct{} // Not nil: whoever asks waits until it is closed.
+	waits   bool          // Somebody does.
 }
 
-func (r *registry) Resolve(_ context.Context, patient string) (subjects.Place, error) {
+func (r *registry) Resolve(ctx context.Context, patient string) (subjects.Place, error) {
+	r.mu.Lock()
+	waiting := r.waiting
+	r.waits = waiting != nil
+	r.mu.Unlock()
+	if waiting != nil {
+		select {
+		case <-waiting:
+		case <-ctx.Done():
+			return subjects.Place{}, ctx.Err()
+		}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.panics {
 		panic("as told")
 	}
+	if r.fails != nil {
+		return subjects.Place{}, r.fails
+	}
 	if p, ok := r.known[patient]; ok {
 		return p, nil
 	}
 	return subjects.Place{}, subjects.Unseen()
+}
+
+// hold lets whoever asks wait until letGo.
+func (r *registry) hold() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waiting = make(chan struct{})
+}
+
+func (r *registry) letGo() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	close(r.waiting)
+	r.waiting = nil
+}
+
+func (r *registry) asked() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.waits
+}
+
+// fail answers every question with err, or no longer.
+func (r *registry) fail(on bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fails = nil; on {
+		r.fails = err
+	}
 }
 
 func (r *registry) set(patient string, p subjects.Place) {
@@ -263,6 +309,19 @@ func (f *fixture) download(ctx context.Context, in *dicompb.DownloadDicomRequest
 			image = msg.GetImage()
 		}
 		file = append(file, msg.GetChunk()...)
+	}
+}
+
+// exec changes rows behind the service's back.
+func (f *fixture) exec(t testing.TB, statement string, args ...any) {
+	t.Helper()
+	ctx := within(t)
+	err := f.db.Write(ctx, func(tx *sqldb.Tx) error {
+		_, err := tx.Exec(ctx, statement, args...)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -72,8 +72,9 @@ type Bounds struct {
 	Quota int64 // Bytes of a project: what is stored and what open uploads will be.
 }
 
-// AddUpload begins an upload. With resume it gives the newest of the same actor
-// that declares the same content and is open or complete, if there is one.
+// AddUpload begins an upload. With resume it gives one of the same actor that
+// declares the same content and is complete, or else the open one that has come
+// farthest, if there is any.
 func (s *Store) AddUpload(ctx context.Context, u *Upload, b Bounds, resume bool) (*Upload, error) {
 	var out *Upload
 	err := s.DB().Write(ctx, func(tx *sqldb.Tx) error {
@@ -107,7 +108,7 @@ func sameUpload(ctx context.Context, tx Querier, u *Upload) (*Upload, error) {
 	return scanUpload(tx.QueryRow(ctx, `SELECT `+uploadColumns+` FROM uploads
  WHERE actor = $1 AND sha256 = $2 AND size = $3 AND project_id = $4 AND patient_id = $5 AND file_name = $6 AND client_record_id = $7
   AND (state = 'COMPLETE' OR state = 'OPEN' AND expires_us > $8)
- ORDER BY created_us DESC LIMIT 1`,
+ ORDER BY state, committed DESC, created_us DESC LIMIT 1`, // COMPLETE before OPEN.
 		u.Actor, u.SHA256, u.Size, u.Project, u.Patient, u.FileName, u.ClientRecordID, u.Created.UnixMicro()))
 }
 
