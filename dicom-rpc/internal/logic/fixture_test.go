@@ -170,10 +170,14 @@ func (s userStream) Context() context.Context { return s.ctx }
 
 func open(t testing.TB) *fixture {
 	t.Helper()
-	return openAt(t, t.TempDir(), &registry{known: map[string]subjects.Place{
+	return openAt(t, t.TempDir(), newRegistry(), limits)
+}
+
+func newRegistry() *registry {
+	return &registry{known: map[string]subjects.Place{
 		"s-01": {Project: "p", Site: "a"}, "s-02": {Project: "p", Site: "a"}, "s-09": {Project: "p", Site: "b"},
 		"gone": {Project: "p", Site: "a", Withdrawn: withdrawal}, "x-01": {Project: "q", Site: "a"},
-	}}, limits)
+	}}
 }
 
 // beside is another process on the same database and the same files.
@@ -203,6 +207,17 @@ func openAt(t testing.TB, dir string, registry *registry, limits resume.Limits) 
 // serve starts the server; what is closed first must be used last.
 func (f *fixture) serve(t testing.TB, svcCtx *svc.ServiceContext) {
 	t.Helper()
+	s := newServer(svcCtx)
+	conn := dial(t, s)
+	f.client = dicompb.NewDicomServiceClient(conn)
+	t.Cleanup(func() {
+		if err := errors.Join(conn.Close(), stopped(s), f.images.Close(), f.db.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func newServer(svcCtx *svc.ServiceContext) *grpc.Server {
 	s := grpc.NewServer(
 		grpc.MaxRecvMsgSize(2<<20),
 		grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
@@ -214,13 +229,7 @@ func (f *fixture) serve(t testing.TB, svcCtx *svc.ServiceContext) {
 		}),
 	)
 	dicompb.RegisterDicomServiceServer(s, server.NewDicomServiceServer(svcCtx))
-	conn := dial(t, s)
-	f.client = dicompb.NewDicomServiceClient(conn)
-	t.Cleanup(func() {
-		if err := errors.Join(conn.Close(), stopped(s), f.images.Close(), f.db.Close()); err != nil {
-			t.Error(err)
-		}
-	})
+	return s
 }
 
 func stopped(s *grpc.Server) error {
@@ -432,4 +441,7 @@ func corrupt(t testing.TB, path string) {
 	}
 }
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) } // go-zero's own.
+func TestMain(m *testing.M) {
+	serveIfAsked()
+	goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) // go-zero's own.
+}

@@ -216,7 +216,9 @@ func TestLostBytesAreNoticed(t *testing.T) {
 // from being taken: another try, without a chunk, stores it.
 func TestWholeUploadIsFinishedLater(t *testing.T) {
 	for name, away := range map[string]func(*registry, bool){
-		"the registry is away": func(r *registry, on bool) { r.fail(on, fault.Unavailable(fault.ReasonUnavailable, "away", time.Second)) },
+		"the registry is away": func(r *registry, on bool) {
+			r.fail(on, fault.Unavailable(fault.ReasonUnavailable, "away", time.Second))
+		},
 		"a panic": func(r *registry, on bool) {
 			r.mu.Lock()
 			r.panics = on
@@ -243,4 +245,26 @@ func TestWholeUploadIsFinishedLater(t *testing.T) {
 			f.wantImages(t, 1)
 		})
 	}
+}
+
+// A process that dies between a file's publishing and its row leaves the file
+// with both names; whoever finishes it takes it as it is.
+func TestPublishedUploadIsFinishedLater(t *testing.T) {
+	f := open(t)
+	file := large(t)
+	id := f.create(t, file).GetUploadId()
+	f.registry.fail(true, fault.Unavailable(fault.ReasonUnavailable, "away", time.Second))
+	if _, err := f.part(t, id, file, 0, len(file)); err == nil {
+		t.Fatal("stored without the registry")
+	}
+	f.registry.fail(false, nil)
+	if err := os.Link(filepath.Join(f.dir, "incoming", id), imagePath(f, id)); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.images.Settle(within(t), f.svc.Store.Fate); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := f.part(t, id, file, len(file), len(file))
+	f.wantComplete(t, id, file, resp, err)
+	f.wantImages(t, 1)
 }
