@@ -138,6 +138,27 @@ func (f dicomFake) UploadDicom(context.Context, ...grpc.CallOption) (dicompb.Dic
 	return uploadFake{err: f.err}, nil
 }
 
+func (f dicomFake) CreateUpload(context.Context, *dicompb.CreateUploadRequest, ...grpc.CallOption) (*dicompb.Upload, error) {
+	return openUpload(f.err)
+}
+
+func (f dicomFake) GetUpload(context.Context, *dicompb.GetUploadRequest, ...grpc.CallOption) (*dicompb.Upload, error) {
+	return openUpload(f.err)
+}
+
+func (f dicomFake) AbortUpload(context.Context, *dicompb.AbortUploadRequest, ...grpc.CallOption) (*dicompb.Upload, error) {
+	return openUpload(f.err)
+}
+
+// openUpload is an upload in the middle.
+func openUpload(err error) (*dicompb.Upload, error) {
+	upload, err := full[*dicompb.Upload](err)
+	if err == nil {
+		upload.State, upload.Offset, upload.Size = dicompb.UploadState_OPEN, 0, uint64(len(imageBytes))
+	}
+	return upload, err
+}
+
 func (f dicomFake) DownloadDicom(context.Context, *dicompb.DownloadDicomRequest, ...grpc.CallOption) (dicompb.DicomService_DownloadDicomClient, error) {
 	image := &dicompb.Image{Size: uint64(len(imageBytes)), Sha256: "00ff"}
 	return &downloadFake{err: f.err, left: []*dicompb.DownloadDicomResponse{

@@ -41,7 +41,7 @@ type response map[string]*jsonschema.Schema
 
 var (
 	parameter = regexp.MustCompile(`\{[^}]*\}`)
-	methods   = []string{"get", "put", "post", "delete", "patch"}
+	methods   = []string{"get", "put", "post", "delete", "patch", "head", "options"}
 )
 
 func (c *Contract) readPaths() ([]pathItem, error) {

@@ -158,7 +158,7 @@ func unknownParameter(known []string) string {
 // no grant in the project: nothing of it is told or read for them.
 func (c *call) checkPath() error {
 	var check ident.Checker
-	for _, name := range []string{"project_id", "patient_id", "image_id"} {
+	for _, name := range []string{"project_id", "patient_id", "image_id", "upload_id"} {
 		if id, ok := c.vars[name]; ok {
 			check.Required(name, id)
 		}
@@ -178,17 +178,29 @@ func (c *call) checkPath() error {
 func (c *call) refuse(err error) {
 	f := fault.From(err)
 	c.state.reason = f.Reason
+	unread := c.early()
+	c.state.status = problem.Write(c.w, c.r, f, c.state.about, c.state.requestID)
+	c.readOn(unread)
+}
+
+// early prepares for an answer that comes before the body is through, and says
+// whether the body is to be read on after it.
+func (c *call) early() (unread bool) {
 	rc := http.NewResponseController(c.w)
 	_ = rc.SetWriteDeadline(time.Now().Add(readOnFor))
-	unread := c.r.Body != nil && c.r.Body != http.NoBody
-	if unread && c.r.ProtoMajor == 1 {
-		c.w.Header().Set("Connection", "close")
-		_ = rc.EnableFullDuplex() // Else net/http reads on before it writes, from a caller who may wait for us.
+	if c.r.Body == nil || c.r.Body == http.NoBody || c.r.ProtoMajor != 1 {
+		return false // HTTP/2 can tell a caller to stop; HTTP/1 must read on.
 	}
-	c.state.status = problem.Write(c.w, c.r, f, c.state.about, c.state.requestID)
-	if !unread || c.r.ProtoMajor != 1 { // HTTP/2 can tell a caller to stop; HTTP/1 must read on.
+	c.w.Header().Set("Connection", "close")
+	_ = rc.EnableFullDuplex() // Else net/http reads on before it writes, from a caller who may wait for us.
+	return true
+}
+
+func (c *call) readOn(unread bool) {
+	if !unread {
 		return
 	}
+	rc := http.NewResponseController(c.w)
 	_ = rc.Flush()
 	_ = rc.SetReadDeadline(time.Now().Add(readOnFor))
 	_, _ = io.CopyN(io.Discard, c.r.Body, readOn)

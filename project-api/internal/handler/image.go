@@ -33,7 +33,7 @@ func uploadImage(c *call) error {
 	if err != nil {
 		return err
 	}
-	up, err := c.openUpload()
+	up, err := c.openUpload(c.r.Context(), c.svcCtx.Budgets.Idle)
 	if err != nil {
 		return err
 	}
@@ -105,6 +105,7 @@ type upload struct {
 	cancel context.CancelCauseFunc
 	ctx    context.Context
 	timer  *time.Timer
+	quiet  time.Duration // How long the body may bring nothing.
 
 	copied   atomic.Bool   // The body has been sent whole.
 	answered chan struct{} // Closed when the service has answered: then out and err hold.
@@ -112,13 +113,17 @@ type upload struct {
 	err      error
 }
 
-var errIdle = errors.New("idle")
+var (
+	errIdle     = errors.New("idle")
+	errAnswered = errors.New("the service has answered")
+)
 
-func (c *call) openUpload() (*upload, error) {
-	ctx, cancel := context.WithCancelCause(c.r.Context())
-	up := &upload{c: c, cancel: cancel, ctx: ctx, answered: make(chan struct{}), out: &dicompb.UploadDicomResponse{}}
+// openUpload opens a stream that the end of parent ends, or the idle limit.
+func (c *call) openUpload(parent context.Context, quiet time.Duration) (*upload, error) {
+	ctx, cancel := context.WithCancelCause(parent)
+	up := &upload{c: c, cancel: cancel, ctx: ctx, quiet: quiet, answered: make(chan struct{}), out: &dicompb.UploadDicomResponse{}}
 	up.timer = time.AfterFunc(c.svcCtx.Budgets.Idle, func() { cancel(errIdle) })
-	up.progress(c.svcCtx.Budgets.Idle)
+	up.moved()
 	stream, err := c.svcCtx.DicomRpc.UploadDicom(ctx)
 	if err != nil {
 		up.end()
@@ -152,26 +157,52 @@ func (u *upload) progress(limit time.Duration) {
 	_ = rc.SetWriteDeadline(time.Now().Add(limit + readOnFor))
 }
 
+// moved is progress while the body comes.
+func (u *upload) moved() {
+	u.progress(u.c.svcCtx.Budgets.Idle)
+	_ = http.NewResponseController(u.c.w).SetReadDeadline(time.Now().Add(u.quiet))
+}
+
 func (u *upload) copy(body io.Reader) error {
 	buffer := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)
 	for {
-		n, err := fill(body, *buffer)
+		n, err := u.piece(body, *buffer)
 		if n > 0 {
-			u.progress(u.c.svcCtx.Budgets.Idle)
+			u.moved()
 			chunk := &dicompb.UploadDicomRequest{Data: &dicompb.UploadDicomRequest_Chunk{Chunk: (*buffer)[:n]}}
 			if err := u.stream.Send(chunk); err != nil {
 				return u.result()
 			}
 		}
-		if errors.Is(err, io.EOF) {
+		switch {
+		case errors.Is(err, errAnswered):
+			return u.result()
+		case errors.Is(err, io.EOF):
 			u.copied.Store(true)
 			return nil
-		}
-		if err != nil {
+		case err != nil:
 			return u.cut(err)
 		}
 	}
+}
+
+// piece reads what the next message carries: a buffer full, or what came in a
+// quarter of the idle limit, so that a slow line is not taken for a dead one. It
+// ends when the service has answered: nothing more is wanted then.
+func (u *upload) piece(body io.Reader, buffer []byte) (n int, err error) {
+	begun := time.Now()
+	for n < len(buffer) && err == nil && (n == 0 || time.Since(begun) < u.c.svcCtx.Budgets.Idle/4) {
+		select {
+		case <-u.answered:
+			return n, errAnswered
+		default:
+		}
+		var m int
+		m, err = body.Read(buffer[n:])
+		n += m
+	}
+	return n, err
 }
 
 // fill reads until the buffer is full or the reader ends. io.ReadFull would
@@ -209,6 +240,15 @@ func (u *upload) result() error {
 		return fault.DeadlineExceeded("the upload made no progress for too long; nothing was kept, send it again").Because(u.err)
 	}
 	return u.err
+}
+
+// resumable says of a refusal on an upload that goes on elsewhere what to do:
+// what this stream brought is kept.
+func (u *upload) resumable(err error) error {
+	if errors.Is(context.Cause(u.ctx), errIdle) {
+		return fault.DeadlineExceeded("the upload made no progress for too long; ask for the offset (HEAD) and go on from there").Because(err)
+	}
+	return err
 }
 
 // downloadImage sends the bytes as they came. It streams: headers first, and if

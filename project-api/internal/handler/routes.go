@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 
+	tusd "github.com/tus/tusd/v2/pkg/handler"
+	"github.com/tus/tusd/v2/pkg/memorylocker"
 	"github.com/zeromicro/go-zero/rest"
 
 	"clinsource/internal/fault"
@@ -21,6 +23,7 @@ import (
 type routes struct {
 	svcCtx *svc.ServiceContext
 	page   Pages
+	locks  tusd.Locker // One request at a time for each resumable upload.
 }
 
 // Pages is what the documentation routes show.
@@ -32,6 +35,7 @@ const (
 	projects = "/v1/projects"
 	project  = projects + "/:project_id"
 	subject  = project + "/subjects/:patient_id"
+	uploads  = "/v1/uploads"
 )
 
 var paging = []string{"page_size", "page_token"}
@@ -62,6 +66,11 @@ func (s *routes) table() []route {
 		{method: "PUT", path: subject + "/images", about: "images", stream: true, do: uploadImage},
 		{method: "GET", path: subject + "/images", about: "images", query: paging, do: listImages},
 		{method: "GET", path: subject + "/images/:image_id", about: "images", stream: true, do: downloadImage},
+		{method: "OPTIONS", path: uploads, about: "images", stream: true, do: s.tus((*tusd.UnroutedHandler).PostFile)}, // Answered before PostFile.
+		{method: "POST", path: uploads, about: "images", stream: true, do: s.tus((*tusd.UnroutedHandler).PostFile)},
+		{method: "HEAD", path: uploads + "/:upload_id", about: "images", stream: true, do: s.tus((*tusd.UnroutedHandler).HeadFile)},
+		{method: "PATCH", path: uploads + "/:upload_id", about: "images", stream: true, do: s.tus((*tusd.UnroutedHandler).PatchFile)},
+		{method: "DELETE", path: uploads + "/:upload_id", about: "images", stream: true, do: s.tus((*tusd.UnroutedHandler).DelFile)},
 		{method: "POST", path: subject + "/reports", about: "reports", do: submitReport},
 		{method: "GET", path: subject + "/reports", about: "reports", query: paging, do: listReports},
 		{method: "POST", path: subject + "/medications", about: "medications", do: recordMedication},
@@ -71,7 +80,7 @@ func (s *routes) table() []route {
 
 // Register adds all routes to the server.
 func Register(server *rest.Server, svcCtx *svc.ServiceContext, pages Pages) {
-	s := &routes{svcCtx: svcCtx, page: pages}
+	s := &routes{svcCtx: svcCtx, page: pages, locks: memorylocker.New()}
 	for _, rt := range s.table() {
 		server.AddRoute(rest.Route{Method: rt.method, Path: rt.path, Handler: s.handle(rt)})
 	}

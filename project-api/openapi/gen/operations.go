@@ -9,7 +9,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-var methods = []string{"get", "put", "post", "delete", "patch"}
+var methods = []string{"get", "put", "post", "delete", "patch", "head", "options"}
 
 var pathParameter = regexp.MustCompile(`\{(\w+)\}`)
 
