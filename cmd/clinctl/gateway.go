@@ -11,14 +11,18 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
 	"time"
 )
 
-// callWithin bounds a call that is no upload.
-const callWithin = 30 * time.Second
+// Bounds of a call that is no upload, and of a connection's beginning.
+const (
+	callWithin    = 30 * time.Second
+	connectWithin = 10 * time.Second
+)
 
 // gateway is the HTTPS gateway as clinctl sees it.
 type gateway struct {
@@ -42,7 +46,8 @@ func gatewayFlags(flags *flag.FlagSet) func() (*gateway, error) {
 		}
 		transport := &http.Transport{
 			TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, ResponseHeaderTimeout: 2 * time.Minute,
-			WriteBufferSize: 256 << 10,
+			WriteBufferSize: 256 << 10, DialContext: (&net.Dialer{Timeout: connectWithin}).DialContext, TLSHandshakeTimeout: connectWithin,
+			MaxIdleConnsPerHost: 64,
 		}
 		return &gateway{url: strings.TrimSuffix(*url, "/"), token: *token, http: &http.Client{Transport: transport}}, nil
 	}
@@ -54,7 +59,7 @@ type problem struct {
 	Detail    string `json:"detail"`
 	Reason    string `json:"reason"`
 	RequestID string `json:"request_id"`
-	Errors    []struct{ Field, Message string }
+	Errors    []struct{ Field, Rule, Message string }
 }
 
 func (p *problem) Error() string {

@@ -25,7 +25,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"token", "print a token of the development issuer", runToken},
-		{"upload", "send DICOM files, with progress", runUpload},
+		{"upload", "send DICOM files and folders, with progress; goes on after any break", runUpload},
 		{"demo", "fill the project demo", runDemo},
 		{"backup", "copy all data into one encrypted file, while the suite runs", runBackup},
 		{"restore", "make the data of a backup again, in a new folder", runRestore},

@@ -2,153 +2,222 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
-	"text/tabwriter"
+	"sync"
 	"time"
-
-	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
 
 	"clinsource/internal/ident"
 )
 
-// uploaded is one line of the final table.
+// uploading is one run of the command.
+type uploading struct {
+	g                *gateway
+	project, patient string
+	patience         time.Duration
+	show             *progress
+
+	mu       sync.Mutex
+	contents map[string]*content
+}
+
+// content is what became of the files with one digest: of equal files one is
+// sent, and the others wait for it.
+type content struct {
+	sync.Mutex
+	image *image
+}
+
+// uploaded is what became of one file.
 type uploaded struct {
-	file  string
-	size  int64
-	image image
-	err   error
+	found
+	image   image
+	resumed int64 // Bytes that were there when this run began.
+	sent    int64
+	err     error
 }
 
-// image is the part of the gateway's answer that is shown.
+// image is what the gateway tells of a stored image.
 type image struct {
-	ImageID  string `json:"image_id"`
-	Size     int64  `json:"size"`
-	Sha256   string `json:"sha256"`
-	Created  bool   `json:"created"`
-	Findings []struct {
-		RuleID string `json:"rule_id"`
-	} `json:"findings"`
+	ImageID  string
+	Sha256   string
+	Created  bool
+	Findings []string // Their rules.
 }
 
-// runUpload sends files one after another. One that fails never stops the rest;
+// runUpload sends files, several at once. One that fails never stops the rest;
 // the exit status tells whether all came through.
 func runUpload(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("upload", flag.ContinueOnError)
 	connect := gatewayFlags(flags)
 	project := flags.String("project", "", "the project (required)")
 	patient := flags.String("patient", "", "the subject's pseudonymous code (required)")
+	parallel := flags.Int("parallel", 4, "files at once, 1 to 64")
+	patience := flags.Duration("patience", 2*time.Minute, "how long to go on trying with a file that makes no progress")
+	asJSON := flags.Bool("json", false, "on standard output one JSON object per file as it ends, then a summary")
 	flags.Usage = func() {
-		fmt.Fprintln(flags.Output(), "usage: clinctl upload --project P --patient ID [flags] FILE...")
+		fmt.Fprintln(flags.Output(), "usage: clinctl upload --project P --patient ID [flags] FILE|FOLDER...")
+		fmt.Fprintln(flags.Output(), "Run again after a break, it goes on where it was. Of folders, only DICOM Part 10 files are sent.")
 		flags.PrintDefaults()
 	}
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if !ident.Valid(*project) || !ident.Valid(*patient) {
+	switch {
+	case !ident.Valid(*project) || !ident.Valid(*patient):
 		return errors.New("--project and --patient are required identifiers")
-	}
-	if flags.NArg() == 0 {
+	case flags.NArg() == 0:
 		return errors.New("no file is named")
+	case *parallel < 1 || *parallel > 64:
+		return errors.New("--parallel must be from 1 to 64")
+	case *patience <= 0:
+		return errors.New("--patience must be positive")
 	}
 	g, err := connect()
 	if err != nil {
 		return err
 	}
-	results := make([]uploaded, 0, flags.NArg())
-	failed := 0
-	for _, file := range flags.Args() {
-		u := uploaded{file: file}
-		u.size, u.image, u.err = g.upload(ctx, *project, *patient, file)
-		if u.err != nil {
-			failed++
-		}
-		results = append(results, u)
+	begun := time.Now()
+	files := findFiles(flags.Args())
+	u := &uploading{g: g, project: *project, patient: *patient, patience: *patience, contents: map[string]*content{}, show: showProgress(files)}
+	out := reportTo(os.Stdout, os.Stderr, *asJSON)
+	u.known(ctx)
+	results := u.all(ctx, files, *parallel, out.each)
+	u.show.end()
+	return out.end(results, time.Since(begun))
+}
+
+// all sends the files, at most parallel at once, and gives the results in the
+// order of the files; each hears of one as it ends.
+func (u *uploading) all(ctx context.Context, files []found, parallel int, each func(uploaded)) []uploaded {
+	results := make([]uploaded, len(files))
+	next := make(chan int)
+	var workers sync.WaitGroup
+	var mu sync.Mutex
+	for range min(parallel, len(files)) {
+		workers.Go(func() {
+			for i := range next {
+				results[i] = u.one(ctx, files[i])
+				u.show.done(files[i])
+				mu.Lock()
+				each(results[i])
+				mu.Unlock()
+			}
+		})
 	}
-	printTable(os.Stdout, results)
-	if failed > 0 {
-		return fmt.Errorf("%d of %d files were not stored", failed, len(results))
+	for i := range files {
+		next <- i
 	}
+	close(next)
+	workers.Wait()
+	return results
+}
+
+var errInterrupted = errors.New("interrupted; run the same again to go on")
+
+// one sends a file, or finds that it need not be sent.
+func (u *uploading) one(ctx context.Context, f found) uploaded {
+	out := uploaded{found: f, err: f.err}
+	if f.err != nil || f.skip {
+		return out
+	}
+	out.err = u.upload(ctx, &out)
+	if ctx.Err() != nil && out.err != nil {
+		out.err = errInterrupted
+	}
+	return out
+}
+
+func (u *uploading) upload(ctx context.Context, out *uploaded) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	file, err := os.Open(out.path)
+	if err != nil {
+		return plainly(err)
+	}
+	defer file.Close()
+	digest, err := digestOf(ctx, file, out.size)
+	if err != nil {
+		return err
+	}
+	same := u.content(digest)
+	same.Lock()
+	defer same.Unlock()
+	if same.image != nil {
+		out.image = *same.image
+		out.image.Created = false
+		return nil
+	}
+	s := &sending{g: u.g, body: file, size: out.size, patience: u.patience,
+		moved: func(offset int64) { u.show.moved(out.found, offset) },
+		metadata: uploadMetadata([2]string{"filename", filepath.Base(out.path)}, [2]string{"filetype", "dcm"}, [2]string{"sha256", digest},
+			[2]string{"patient_id", u.patient}, [2]string{"project_id", u.project}, [2]string{"resume", "true"})}
+	out.image, err = s.run(ctx)
+	out.resumed, out.sent = max(s.resumed, 0), s.sent
+	if err != nil {
+		return err
+	}
+	if out.image.Sha256 != digest {
+		return errors.New("the gateway stored other bytes than these: its sha256 differs")
+	}
+	same.image = &out.image
 	return nil
 }
 
-// upload sends one file with its digest, so that what is stored is what lies here.
-func (g *gateway) upload(ctx context.Context, project, patient, path string) (size int64, out image, err error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return 0, out, err
+func (u *uploading) content(digest string) *content {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.contents[digest] == nil {
+		u.contents[digest] = &content{}
 	}
-	defer file.Close()
-	digest := sha256.New()
-	if size, err = io.Copy(digest, file); err != nil {
-		return size, out, err
-	}
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return size, out, err
-	}
-	bar := progress(size, filepath.Base(path))
-	defer func() { _ = bar.Exit() }()
-	url := g.url + "/v1/projects/" + project + "/subjects/" + patient + "/images"
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, url, io.TeeReader(file, bar))
-	if err != nil {
-		return size, out, err
-	}
-	req.ContentLength = size
-	req.Header.Set("Content-Type", "application/dicom")
-	req.Header.Set("Content-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(digest.Sum(nil))+":")
-	req.Header.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": filepath.Base(path)}))
-	if err := g.do(req, &out); err != nil {
-		return size, out, err
-	}
-	if sum := hex.EncodeToString(digest.Sum(nil)); out.Sha256 != sum {
-		return size, out, errors.New("the gateway stored other bytes than these: its sha256 differs")
-	}
-	return size, out, bar.Finish()
+	return u.contents[digest]
 }
 
-// progress shows bytes, rate and time left on a terminal, nothing elsewhere.
-func progress(size int64, name string) *progressbar.ProgressBar {
-	terminal := term.IsTerminal(int(os.Stderr.Fd()))
-	return progressbar.NewOptions64(size,
-		progressbar.OptionSetDescription(name), progressbar.OptionSetWriter(os.Stderr),
-		progressbar.OptionShowBytes(true), progressbar.OptionShowCount(), progressbar.OptionShowTotalBytes(true), progressbar.OptionSetWidth(30),
-		progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100*time.Millisecond),
-		progressbar.OptionOnCompletion(func() {
-			if terminal {
-				fmt.Fprintln(os.Stderr)
-			}
-		}),
-		progressbar.OptionSetVisibility(terminal))
-}
+// maxKnownPages bounds the list of images that are there already.
+const maxKnownPages = 20
 
-func printTable(w io.Writer, results []uploaded) {
-	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(t, "FILE\tBYTES\tRESULT\tIMAGE ID\tFINDINGS")
-	for _, u := range results {
-		result, findings := "stored", ""
-		switch {
-		case u.err != nil:
-			result = "NOT STORED: " + u.err.Error()
-		case !u.image.Created:
-			result = "there already"
+// known asks which images the subject has already, so that they are not sent
+// again. It is only a saving: who may not read, or has more than 20,000, sends
+// them, and dicom-rpc finds that they are there.
+func (u *uploading) known(ctx context.Context) {
+	path := u.g.url + "/v1/projects/" + u.project + "/subjects/" + u.patient + "/images?page_size=1000"
+	token := ""
+	for range maxKnownPages {
+		var page struct {
+			Images []struct {
+				ImageID  string `json:"image_id"`
+				Sha256   string `json:"sha256"`
+				Findings []struct {
+					RuleID string `json:"rule_id"`
+				} `json:"findings"`
+			} `json:"images"`
+			Next string `json:"next_page_token"`
 		}
-		for i, f := range u.image.Findings {
-			if i > 0 {
-				findings += ", "
+		ctx, cancel := context.WithTimeout(ctx, callWithin)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, path+token, nil)
+		if err == nil {
+			err = u.g.do(req, &page)
+		}
+		cancel()
+		if err != nil {
+			return
+		}
+		for _, i := range page.Images {
+			there := image{ImageID: i.ImageID, Sha256: i.Sha256}
+			for _, f := range i.Findings {
+				there.Findings = append(there.Findings, f.RuleID)
 			}
-			findings += f.RuleID
+			u.contents[i.Sha256] = &content{image: &there}
 		}
-		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\n", u.file, u.size, result, u.image.ImageID, findings)
+		if page.Next == "" {
+			return
+		}
+		token = "&page_token=" + url.QueryEscape(page.Next)
 	}
-	_ = t.Flush()
 }

@@ -266,8 +266,8 @@ func TestTusRefusals(t *testing.T) {
 		"a length to come":      {"POST", "/v1/uploads/", "", []string{"Upload-Defer-Length", "1"}, 501, "ERR_NOT_IMPLEMENTED"},
 		"unknown":               {"PATCH", "/v1/uploads/nobody", "x", []string{"Upload-Offset", "0", "Content-Type", chunk}, 404, "ERR_UPLOAD_NOT_FOUND"},
 		"unknown, given up":     {"DELETE", "/v1/uploads/nobody", "", nil, 404, "ERR_UPLOAD_NOT_FOUND"},
-		"given up":              {"PATCH", aborted, "x", []string{"Upload-Offset", "0", "Content-Type", chunk}, 410, "ERR_UPLOAD_GONE"},
-		"given up twice":        {"DELETE", aborted, "", nil, 410, "ERR_UPLOAD_GONE"},
+		"given up":              {"PATCH", aborted, "x", []string{"Upload-Offset", "0", "Content-Type", chunk}, 410, "ERR_UPLOAD_ABORTED"},
+		"given up twice":        {"DELETE", aborted, "", nil, 410, "ERR_UPLOAD_ABORTED"},
 		"complete, given up":    {"DELETE", complete, "", nil, 409, "ERR_UPLOAD_COMPLETE"},
 		"no token":              {"PATCH", open, "x", []string{"Authorization", ""}, 401, fault.ReasonTokenMissing},
 		"no token, options":     {"OPTIONS", "/v1/uploads/", "", []string{"Authorization", ""}, 401, fault.ReasonTokenMissing},
@@ -327,7 +327,7 @@ func TestTusRefusedImage(t *testing.T) {
 	if a := g.send(t, "HEAD", path, nil); a.status != 410 || a.header.Get("Clinsource-Image-Id") != "" {
 		t.Errorf("HEAD: %d %v", a.status, a.header)
 	}
-	if a := g.patch(t, path, 60, noise(40)); !a.text(410, "ERR_UPLOAD_GONE") || !strings.Contains(a.body, "dicom.truncated") {
+	if a := g.patch(t, path, 60, noise(40)); !a.text(410, "ERR_UPLOAD_REFUSED") || !strings.Contains(a.body, "dicom.truncated") {
 		t.Errorf("the last piece again: %d %s", a.status, a.body)
 	}
 }

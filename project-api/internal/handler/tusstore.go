@@ -57,20 +57,21 @@ func (t *tusCall) GetUpload(_ context.Context, id string) (tusd.Upload, error) {
 		return nil, t.fail(err)
 	}
 	t.saw(upload)
-	if why, ended := goneBecause[upload.GetState()]; ended {
+	if gone, ended := goneBecause[upload.GetState()]; ended {
+		why := gone.why
 		if upload.GetRefusal() != "" {
 			why += ": " + upload.GetRefusal()
 		}
-		return nil, tusd.NewError("ERR_UPLOAD_GONE", why, http.StatusGone)
+		return nil, tusd.NewError(gone.code, why, http.StatusGone)
 	}
 	return t, nil
 }
 
 // goneBecause says of an upload that has ended without an image what became of it.
-var goneBecause = map[dicompb.UploadState]string{
-	dicompb.UploadState_REFUSED: "the image was refused and nothing was kept",
-	dicompb.UploadState_ABORTED: "the upload was given up and nothing was kept",
-	dicompb.UploadState_EXPIRED: "the upload made no progress for too long and nothing was kept",
+var goneBecause = map[dicompb.UploadState]struct{ code, why string }{
+	dicompb.UploadState_REFUSED: {"ERR_UPLOAD_REFUSED", "the image was refused and nothing was kept"},
+	dicompb.UploadState_ABORTED: {"ERR_UPLOAD_ABORTED", "the upload was given up and nothing was kept"},
+	dicompb.UploadState_EXPIRED: {"ERR_UPLOAD_EXPIRED", "the upload made no progress for too long and nothing was kept"},
 }
 
 // saw takes over what dicom-rpc tells of the upload.
