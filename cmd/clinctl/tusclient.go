@@ -23,7 +23,7 @@ const (
 	quietAtMost   = 30 * time.Second       // A line that takes nothing for so long is taken for dead.
 	answerWithin  = 2 * time.Minute        // From the last byte to the answer.
 	firstWait     = 200 * time.Millisecond // Before the second try; it doubles.
-	longestWait   = 10 * time.Second
+	longestWait   = 5 * time.Second
 	maxFaults     = 3 // The server's own (500) without progress between them.
 	maxBeginnings = 3 // Uploads of one file: the server may forget one.
 )
@@ -262,7 +262,7 @@ func (s *sending) judge(a *tusAnswer, err error) *setback {
 func (s *sending) refused(a *tusAnswer) *setback {
 	p := a.refusal()
 	after, _ := strconv.Atoi(a.header.Get("Retry-After"))
-	again := &setback{err: p, after: min(time.Duration(after)*time.Second, 3*longestWait)}
+	again := &setback{err: p, after: min(time.Duration(after)*time.Second, 6*longestWait)}
 	s.unsure = s.url != ""
 	switch a.status {
 	case http.StatusRequestTimeout, http.StatusLocked, http.StatusTooManyRequests,

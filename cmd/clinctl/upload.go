@@ -5,8 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -86,7 +84,6 @@ func runUpload(ctx context.Context, args []string) error {
 	files := findFiles(flags.Args())
 	u := &uploading{g: g, project: *project, patient: *patient, patience: *patience, contents: map[string]*content{}, show: showProgress(files)}
 	out := reportTo(os.Stdout, os.Stderr, *asJSON)
-	u.known(ctx)
 	results := u.all(ctx, files, *parallel, out.each)
 	u.show.end()
 	return out.end(results, time.Since(begun))
@@ -177,47 +174,4 @@ func (u *uploading) content(digest string) *content {
 		u.contents[digest] = &content{}
 	}
 	return u.contents[digest]
-}
-
-// maxKnownPages bounds the list of images that are there already.
-const maxKnownPages = 20
-
-// known asks which images the subject has already, so that they are not sent
-// again. It is only a saving: who may not read, or has more than 20,000, sends
-// them, and dicom-rpc finds that they are there.
-func (u *uploading) known(ctx context.Context) {
-	path := u.g.url + "/v1/projects/" + u.project + "/subjects/" + u.patient + "/images?page_size=1000"
-	token := ""
-	for range maxKnownPages {
-		var page struct {
-			Images []struct {
-				ImageID  string `json:"image_id"`
-				Sha256   string `json:"sha256"`
-				Findings []struct {
-					RuleID string `json:"rule_id"`
-				} `json:"findings"`
-			} `json:"images"`
-			Next string `json:"next_page_token"`
-		}
-		ctx, cancel := context.WithTimeout(ctx, callWithin)
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, path+token, nil)
-		if err == nil {
-			err = u.g.do(req, &page)
-		}
-		cancel()
-		if err != nil {
-			return
-		}
-		for _, i := range page.Images {
-			there := image{ImageID: i.ImageID, Sha256: i.Sha256}
-			for _, f := range i.Findings {
-				there.Findings = append(there.Findings, f.RuleID)
-			}
-			u.contents[i.Sha256] = &content{image: &there}
-		}
-		if page.Next == "" {
-			return
-		}
-		token = "&page_token=" + url.QueryEscape(page.Next)
-	}
 }

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
+	"net/url"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -89,7 +89,7 @@ func table(w io.Writer, results []uploaded) {
 // briefly gives an error in a few words: status, reason and rules of a refusal.
 func briefly(err error) string {
 	var p *problem
-	var unreachable net.Error
+	var unreachable *url.Error
 	switch {
 	case errors.As(err, &p):
 		words := []string{fmt.Sprint(p.Status), p.Reason}
