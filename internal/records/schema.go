@@ -7,7 +7,7 @@ import (
 	"testing/fstest"
 )
 
-//go:embed sqlite/*.sql
+//go:embed sqlite/*.sql postgres/*.sql
 var schema embed.FS
 
 // WithSchema adds the tables of this package and of audit (migrations 00001 and

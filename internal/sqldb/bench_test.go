@@ -14,11 +14,12 @@ import (
 // "alone" is the same with one function per commit.
 func BenchmarkWrite64(b *testing.B) {
 	for _, run := range []struct {
-		name  string
-		batch int
-	}{{"shared", 0}, {"alone", 1}} {
+		name    string
+		batch   int
+		writers int // of PostgreSQL
+	}{{"shared", 0, 0}, {"alone", 1, 0}, {"postgres-1", 0, 1}, {"postgres-2", 0, 2}, {"postgres-4", 0, 4}} {
 		b.Run(run.name, func(b *testing.B) {
-			db := openIn(b, b.TempDir(), Config{Batch: run.batch}, testMigrations)
+			db := benchDB(b, Config{Batch: run.batch}, run.writers)
 			var next atomic.Int64
 			var callers sync.WaitGroup
 			b.ReportAllocs()
@@ -37,6 +38,16 @@ func BenchmarkWrite64(b *testing.B) {
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "ops/s")
 		})
 	}
+}
+
+func benchDB(b *testing.B, cfg Config, writers int) *DB {
+	if writers == 0 {
+		return openIn(b, b.TempDir(), cfg, testMigrations)
+	}
+	place := *schemaFor(b, b.TempDir(), testMigrations)
+	place.Writers = writers
+	cfg.Postgres, cfg.Name = &place, "test"
+	return opened(b, cfg, testMigrations)
 }
 
 func writeVitals(db *DB, n int64) error {

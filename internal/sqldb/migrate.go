@@ -10,19 +10,11 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// migrate brings the schema up to the newest file of the engine's folder.
-func migrate(ctx context.Context, pool *sql.DB, migrations fs.FS) error {
-	folder, err := fs.Sub(migrations, migrationFolder)
+// migrateSQLite brings the schema up to the newest file of the engine's folder.
+func migrateSQLite(ctx context.Context, pool *sql.DB, migrations fs.FS) error {
+	provider, err := newProvider(goose.DialectSQLite3, pool, migrations, sqliteFolder)
 	if err != nil {
-		return fmt.Errorf("migrations: %w", err)
-	}
-	provider, err := goose.NewProvider(migrationDialect, pool, folder,
-		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
-	if errors.Is(err, goose.ErrNoMigrations) {
-		return fmt.Errorf("migrations: no file %s/*.sql; embed a folder of that name", migrationFolder)
-	}
-	if err != nil {
-		return fmt.Errorf("migrations: %w", err)
+		return err
 	}
 	current, known, err := provider.GetVersions(ctx)
 	if err != nil {
@@ -36,4 +28,20 @@ func migrate(ctx context.Context, pool *sql.DB, migrations fs.FS) error {
 		return fmt.Errorf("migrate the schema from version %d to %d: %w", current, known, err)
 	}
 	return nil
+}
+
+func newProvider(dialect goose.Dialect, pool *sql.DB, migrations fs.FS, name string) (*goose.Provider, error) {
+	folder, err := fs.Sub(migrations, name)
+	if err != nil {
+		return nil, fmt.Errorf("migrations: %w", err)
+	}
+	provider, err := goose.NewProvider(dialect, pool, folder,
+		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	if errors.Is(err, goose.ErrNoMigrations) {
+		return nil, fmt.Errorf("migrations: no file %s/*.sql; embed a folder of that name", name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("migrations: %w", err)
+	}
+	return provider, nil
 }

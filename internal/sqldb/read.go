@@ -1,28 +1,6 @@
 package sqldb
 
-import (
-	"context"
-	"database/sql"
-)
-
-// readers is the bounded pool of connections that cannot write.
-type readers struct {
-	pool  *sql.DB
-	stmts *statements
-}
-
-func newReaders(cfg Config) (*readers, error) {
-	pool, err := openReadPool(cfg.Path, cfg.Readers)
-	if err != nil {
-		return nil, err
-	}
-	return &readers{pool: pool, stmts: newStatements(pool)}, nil
-}
-
-func (r *readers) close() error {
-	r.stmts.close()
-	return r.pool.Close()
-}
+import "context"
 
 // Query runs a SELECT on what is committed now. It waits for one of the readers,
 // and the end of ctx ends that wait as well as the statement. It fails with
@@ -35,7 +13,7 @@ func (db *DB) Query(ctx context.Context, query string, args ...any) (*Rows, erro
 	if err := checkArgs(args); err != nil {
 		return nil, err
 	}
-	rows, err := db.readers.stmts.query(ctx, query, args)
+	rows, err := db.engine.query(ctx, query, args)
 	if err != nil {
 		return nil, err
 	}

@@ -1,10 +1,11 @@
-// Package sqldb is the one way a service keeps rows: an embedded SQLite file
-// with its migrations, one writer that lets concurrent callers share a commit,
-// and a small pool of readers.
+// Package sqldb is the one way a service keeps rows: in an embedded SQLite file,
+// or in a schema of a PostgreSQL database, with its migrations, writers that let
+// concurrent callers share a commit, and a small pool of readers. The two engines
+// keep the same promises, and one suite of tests holds both to them.
 //
 // # Writing
 //
-// [DB.Write] queues a function. One goroutine takes all that wait, runs them
+// [DB.Write] queues a function. A writer takes all that wait, runs them
 // one after another in ONE transaction, commits (which syncs the log to disk),
 // and only then answers the callers: a nil answer means durable. An fsync costs
 // several times an insert, so 64 callers who share commits write some five times
@@ -20,6 +21,10 @@
 // ("already there", "stale version") is better returned as a value: undoing what
 // was written costs the whole batch a second run.
 //
+// SQLite has one writer, so every function runs alone. PostgreSQL has several,
+// in this process and in other replicas: what a function reads may be changed by
+// another before it commits, unless both name the same [Key].
+//
 // # Reading
 //
 // [DB.Query] and [DB.QueryRow] see what was committed when they began, so a
@@ -27,8 +32,7 @@
 //
 // # The portable subset
 //
-// PostgreSQL is to run the same statements, so write what both engines read the
-// same way:
+// Both engines run the same statements, so write what both read the same way:
 //   - arguments are $1, $2, ... and bind by number; literals never hold values;
 //   - columns are TEXT and BIGINT. Times are BIGINT, microseconds since 1970 in
 //     UTC (time.Time.UnixMicro); decimals are TEXT; truth is BIGINT 0 or 1. A
@@ -78,21 +82,23 @@ var (
 	ErrClosed = errors.New("sqldb: the database is closed")
 )
 
-// Config says where a database lies. The zero value of a number means its
-// default.
+// Config says where a database lies: Path or Postgres, exactly one of both. The
+// zero value of a number means its default.
 type Config struct {
 	// Path of the SQLite file. Its folder is created when missing, and file and
 	// folder are then readable by this user alone.
 	Path string
+	// Postgres is a schema of a PostgreSQL database, made by Migrate.
+	Postgres *Postgres
 	// Name labels the metrics (db=Name). Default: the file name without its
-	// extension.
+	// extension, or the schema.
 	Name string
 	// Queue bounds the functions that wait to be run: default 1024.
 	Queue int
 	// Batch bounds the functions of one transaction: default 256.
 	Batch int
-	// Readers bounds the statements that read at once. Default: one a core, at
-	// least 2; more would take the writer's CPU.
+	// Readers bounds the statements that read at once. Default for SQLite: one a
+	// core, at least 2; more would take the writer's CPU. PostgreSQL has its own.
 	Readers int
 	// Grace is how long Write waits on for the true outcome after its context
 	// has ended, when its function has already been started: default 100 ms.
@@ -100,6 +106,9 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
+	if c.Name == "" && c.Postgres != nil {
+		c.Name = c.Postgres.Schema
+	}
 	if c.Name == "" {
 		base := filepath.Base(c.Path)
 		c.Name = strings.TrimSuffix(base, filepath.Ext(base))
@@ -117,63 +126,86 @@ func setDefault[T int | time.Duration](field *T, value T) {
 	}
 }
 
+// place is what errors call the database.
+func (c Config) place() string {
+	if c.Postgres != nil {
+		return c.Postgres.String()
+	}
+	return c.Path
+}
+
 // DB is one open database. Its methods may be called from many goroutines.
 type DB struct {
 	cfg     Config
 	queue   *queue
-	writer  *writer
-	readers *readers
+	writers []*writer
+	engine  engine
 }
 
-// Open opens the database, creating folder and file when they are missing, and
-// brings its schema up to the newest of migrations, a file system with a folder
-// "sqlite" of goose files. It fails when the settings that durability rests on
-// did not take effect, and when the schema is newer than migrations know. ctx
-// bounds the opening, migrations included; it does not end the DB.
+// Open opens the database. A SQLite file is created when missing and its schema
+// brought up to the newest of migrations, a file system with a folder "sqlite" of
+// goose files. A PostgreSQL schema must be there already, no older than the newest
+// file of the folder "postgres": [Migrate] is the operator's, because this process
+// has no right to change it. Open fails when the settings that durability rests
+// on did not take effect. ctx bounds the opening; it does not end the DB.
 func Open(ctx context.Context, cfg Config, migrations fs.FS) (*DB, error) {
 	cfg = cfg.withDefaults()
 	db, err := open(ctx, cfg, migrations)
 	if err != nil {
-		return nil, fmt.Errorf("open database %s (%s): %w", cfg.Name, cfg.Path, err)
+		return nil, fmt.Errorf("open database %s (%s): %w", cfg.Name, cfg.place(), err)
 	}
 	return db, nil
 }
 
 func open(ctx context.Context, cfg Config, migrations fs.FS) (*DB, error) {
-	if cfg.Path == "" {
-		return nil, errors.New("no path given")
-	}
-	if err := createFile(cfg.Path); err != nil {
-		return nil, err
-	}
-	pool, err := openWritePool(ctx, cfg.Path)
+	e, writers, err := openEngine(ctx, cfg, migrations)
 	if err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, pool, migrations); err != nil {
-		return nil, errors.Join(err, pool.Close())
+	db := &DB{cfg: cfg, engine: e, queue: newQueue(cfg.Queue, queueDepth.WithLabelValues(cfg.Name))}
+	for range writers {
+		on, err := e.session(ctx)
+		if err != nil {
+			return nil, errors.Join(err, db.closeAll())
+		}
+		db.writers = append(db.writers, newWriter(cfg, on, db.queue))
 	}
-	q := newQueue(cfg.Queue, queueDepth.WithLabelValues(cfg.Name))
-	w, err := newWriter(ctx, cfg, pool, q)
-	if err != nil {
-		return nil, errors.Join(err, pool.Close())
+	for _, w := range db.writers {
+		go w.run()
 	}
-	r, err := newReaders(cfg)
-	if err != nil {
-		return nil, errors.Join(err, w.close())
+	return db, nil
+}
+
+func openEngine(ctx context.Context, cfg Config, migrations fs.FS) (e engine, writers int, err error) {
+	switch {
+	case cfg.Postgres != nil && cfg.Path != "":
+		return nil, 0, errors.New("both a path and a PostgreSQL database are given; give one")
+	case cfg.Postgres != nil:
+		e, err := openPostgres(ctx, *cfg.Postgres, migrations)
+		return e, cfg.Postgres.writers(), err
+	case cfg.Path != "":
+		e, err := openSQLite(ctx, cfg, migrations)
+		return e, 1, err
 	}
-	go w.run()
-	return &DB{cfg: cfg, queue: q, writer: w, readers: r}, nil
+	return nil, 0, errors.New("no path given")
 }
 
 // Close refuses new writes (ErrClosed), commits and answers those that wait,
-// moves the log into the database file and closes it. A second Close does
-// nothing.
+// and closes the database. A second Close does nothing.
 func (db *DB) Close() error {
 	if !db.queue.close() {
 		return nil
 	}
-	<-db.writer.stopped
-	// Readers first: a reader left in the log would keep it from being emptied.
-	return errors.Join(db.readers.close(), db.writer.close())
+	for _, w := range db.writers {
+		<-w.stopped
+	}
+	return db.closeAll()
+}
+
+func (db *DB) closeAll() error {
+	var errs []error
+	for _, w := range db.writers {
+		errs = append(errs, w.on.close())
+	}
+	return errors.Join(append(errs, db.engine.close())...)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -43,6 +44,26 @@ CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit BEGIN
 END;
 -- +goose StatementEnd
 `)},
+	"postgres/00001_tables.sql": {Data: []byte(`-- +goose Up
+CREATE TABLE vitals (
+	record_id TEXT COLLATE "C" PRIMARY KEY, project_id TEXT COLLATE "C" NOT NULL, site_id TEXT NOT NULL, patient_id TEXT NOT NULL,
+	client_record_id TEXT COLLATE "C" NOT NULL, measured_at BIGINT NOT NULL, received_at BIGINT NOT NULL,
+	systolic BIGINT, diastolic BIGINT, temperature TEXT,
+	UNIQUE (project_id, client_record_id)
+);
+CREATE INDEX vitals_by_patient ON vitals (project_id, patient_id, measured_at);
+CREATE TABLE audit (
+	audit_id TEXT COLLATE "C" PRIMARY KEY, project_id TEXT NOT NULL, at BIGINT NOT NULL,
+	actor TEXT NOT NULL, action TEXT NOT NULL, record_id TEXT NOT NULL
+);
+CREATE TABLE notes (id TEXT COLLATE "C" PRIMARY KEY, n BIGINT NOT NULL DEFAULT 0);
+CREATE TABLE replies (
+	id TEXT COLLATE "C" PRIMARY KEY,
+	note TEXT COLLATE "C" NOT NULL REFERENCES notes (id) DEFERRABLE INITIALLY DEFERRED
+);
+GRANT SELECT, INSERT ON vitals, audit TO {{role}};
+GRANT SELECT, INSERT, UPDATE, DELETE ON notes, replies TO {{role}};
+`)},
 })
 
 func TestMain(m *testing.M) {
@@ -50,10 +71,25 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// openIn opens folder/test.db; the test closes it at its end.
+// openIn opens folder/test.db, or in a test under TestOnPostgres a schema that
+// stands for it; the test closes it at its end.
 func openIn(t testing.TB, folder string, cfg Config, migrations fs.FS) *DB {
 	t.Helper()
-	cfg.Path = filepath.Join(folder, "test.db")
+	if onPostgres(t) {
+		cfg.Postgres = schemaFor(t, folder, migrations)
+		cfg.Name = "test"
+	} else {
+		cfg.Path = filepath.Join(folder, "test.db")
+	}
+	return opened(t, cfg, migrations)
+}
+
+func onPostgres(t testing.TB) bool {
+	return strings.HasPrefix(t.Name(), "TestOnPostgres/") || strings.Contains(t.Name(), "/postgres")
+}
+
+func opened(t testing.TB, cfg Config, migrations fs.FS) *DB {
+	t.Helper()
 	db, err := Open(within(t, time.Minute), cfg, migrations)
 	if err != nil {
 		t.Fatal(err)

@@ -8,19 +8,18 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
 
-	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
 const (
-	migrationFolder  = "sqlite"
-	migrationDialect = goose.DialectSQLite3
+	sqliteFolder = "sqlite"
 
 	// Taking the write lock at once: a transaction that takes it at its first
 	// write fails when another program wrote since its first read.
@@ -140,36 +139,106 @@ func checkSettings(ctx context.Context, pool *sql.DB) error {
 	return nil
 }
 
-// close moves the log into the database and closes the writer.
-func (w *writer) close() error {
-	w.stmts.close()
-	_, err := w.conn.ExecContext(w.ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
-	return errors.Join(err, w.conn.Close(), w.pool.Close())
+// sqliteEngine has one writer, on the one connection that can write, and a
+// bounded pool of connections that cannot.
+type sqliteEngine struct {
+	path   string
+	writes *sql.DB
+	reads  *sql.DB
+	stmts  *statements
 }
 
-// commitError marks a commit that the disk failed under: its frames may be in
-// the log already, and a crash now could bring them back as committed.
-func commitError(err error) error {
-	if code(err)&0xff == sqlite3.SQLITE_IOERR {
-		return fmt.Errorf("commit: %w (%w)", err, ErrOutcomeUnknown)
+func openSQLite(ctx context.Context, cfg Config, migrations fs.FS) (engine, error) {
+	if err := createFile(cfg.Path); err != nil {
+		return nil, err
 	}
-	return fmt.Errorf("commit: %w", err)
+	writes, err := openWritePool(ctx, cfg.Path)
+	if err != nil {
+		return nil, err
+	}
+	if err := migrateSQLite(ctx, writes, migrations); err != nil {
+		return nil, errors.Join(err, writes.Close())
+	}
+	reads, err := openReadPool(cfg.Path, cfg.Readers)
+	if err != nil {
+		return nil, errors.Join(err, writes.Close())
+	}
+	return &sqliteEngine{path: cfg.Path, writes: writes, reads: reads, stmts: newStatements(reads)}, nil
 }
 
-// IsUnique tells whether a UNIQUE or PRIMARY KEY constraint refused the row.
-func IsUnique(err error) bool {
+func (e *sqliteEngine) session(ctx context.Context) (session, error) {
+	conn, err := e.writes.Conn(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("take the writer connection: %w", err)
+	}
+	return &sqliteSession{ctx: context.WithoutCancel(ctx), conn: conn, stmts: newStatements(conn)}, nil
+}
+
+func (e *sqliteEngine) query(ctx context.Context, query string, args []any) (cursor, error) {
+	return e.stmts.query(ctx, query, args)
+}
+
+// close moves the log into the database. The readers are closed first: one left
+// in the log would keep it from being emptied.
+func (e *sqliteEngine) close() error {
+	e.stmts.close()
+	closed := e.reads.Close()
+	_, err := e.writes.ExecContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)")
+	return errors.Join(closed, err, e.writes.Close())
+}
+
+// sqliteSession is the writer's connection.
+type sqliteSession struct {
+	ctx   context.Context // of the connection, never cancelled: see Tx
+	conn  *sql.Conn
+	stmts *statements
+}
+
+// begin needs no keys: there is one writer, and this is it.
+func (s *sqliteSession) begin([]string) error { return s.control(begin) }
+
+func (s *sqliteSession) exec(_ context.Context, query string, args []any) (sql.Result, error) {
+	return s.stmts.exec(s.ctx, query, args)
+}
+
+func (s *sqliteSession) query(ctx context.Context, query string, args []any) (cursor, error) {
+	if !isSelect(query) {
+		ctx = s.ctx
+	}
+	return s.stmts.query(ctx, query, args)
+}
+
+func (s *sqliteSession) control(statement string) error {
+	_, err := s.stmts.exec(s.ctx, statement, nil)
+	return err
+}
+
+// commit marks a commit that the disk failed under: its frames may be in the log
+// already, and a crash now could bring them back as committed.
+func (s *sqliteSession) commit() error {
+	err := s.control("COMMIT")
+	if code(err)&0xff == sqlite3.SQLITE_IOERR {
+		return fmt.Errorf("%w (%w)", err, ErrOutcomeUnknown)
+	}
+	return err
+}
+
+func (s *sqliteSession) close() error {
+	s.stmts.close()
+	return s.conn.Close()
+}
+
+func sqliteIsUnique(err error) bool {
 	c := code(err)
 	return c == sqlite3.SQLITE_CONSTRAINT_UNIQUE || c == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY
 }
 
-// IsFull tells whether the disk is full or failed. The way out is the
-// operator's: free space, or replace the disk; resending is safe.
-func IsFull(err error) bool {
+func sqliteIsFull(err error) bool {
 	c := code(err) & 0xff
 	return c == sqlite3.SQLITE_FULL || c == sqlite3.SQLITE_IOERR
 }
 
-func isConstraint(err error) bool { return code(err)&0xff == sqlite3.SQLITE_CONSTRAINT }
+func sqliteIsConstraint(err error) bool { return code(err)&0xff == sqlite3.SQLITE_CONSTRAINT }
 
 // code gives SQLite's extended result code, 0 for an error of another source.
 func code(err error) int {

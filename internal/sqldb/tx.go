@@ -12,14 +12,14 @@ var errRowsOpen = errors.New("sqldb: close the rows of the statement before firs
 // Tx is what a write function sees of its transaction. It is for that function
 // and its goroutine alone, and of no use after the function has returned.
 //
-// A context that has ended stops a Tx before its next statement, and within a
-// SELECT. A statement that writes runs to its end: SQLite answers an interrupted
-// one by undoing the whole transaction, and the neighbours would pay.
+// A context that has ended stops a Tx before its next statement, and within one:
+// on SQLite within a SELECT only, because SQLite answers an interrupted write by
+// undoing the whole transaction, and the neighbours would pay.
 //
 // The first statement that fails ends the Tx: the others give its error, and the
 // function counts as failed even if it returns nil. sql.ErrNoRows is no failure.
 type Tx struct {
-	w      *writer
+	on     session
 	rows   *Rows // the open ones
 	wrote  bool
 	failed error
@@ -34,7 +34,7 @@ func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (sql.Result, 
 		return nil, err
 	}
 	tx.wrote = true
-	result, err := tx.w.stmts.exec(tx.w.ctx, query, args)
+	result, err := tx.on.exec(ctx, query, args)
 	if err != nil {
 		return nil, tx.fail(err)
 	}
@@ -47,11 +47,8 @@ func (tx *Tx) Query(ctx context.Context, query string, args ...any) (*Rows, erro
 	if err := tx.ready(ctx, args); err != nil {
 		return nil, err
 	}
-	if !isSelect(query) {
-		tx.wrote = true
-		ctx = tx.w.ctx
-	}
-	rows, err := tx.w.stmts.query(ctx, query, args)
+	tx.wrote = tx.wrote || !isSelect(query)
+	rows, err := tx.on.query(ctx, query, args)
 	if err != nil {
 		return nil, tx.fail(err)
 	}
@@ -89,6 +86,9 @@ func (tx *Tx) fail(err error) error {
 	}
 	return err
 }
+
+// isClean says that the function left no trace in the transaction.
+func (tx *Tx) isClean() bool { return !tx.wrote && tx.failed == nil }
 
 // end closes what the function left open and bars the Tx.
 func (tx *Tx) end() {

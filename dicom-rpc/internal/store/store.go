@@ -15,7 +15,7 @@ import (
 
 // Migrations of images; they follow those of internal/records.
 //
-//go:embed sqlite/*.sql
+//go:embed sqlite/*.sql postgres/*.sql
 var Migrations embed.FS
 
 // Store keeps the records and the index of instances.

@@ -1,6 +1,7 @@
-// Package sqldbtest runs a store's tests on every engine that sqldb has: today
-// SQLite, in a folder of its own. A store writes its suite once, against Each,
-// and gains an engine when Each does.
+// Package sqldbtest runs a store's tests on every engine that sqldb has: SQLite,
+// in a folder of its own, and PostgreSQL, in a schema of its own and as a role
+// with a service's rights (pgtest says where that server comes from). A store
+// writes its suite once, against Each, and gains an engine when Each does.
 package sqldbtest
 
 import (
@@ -8,16 +9,18 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"clinsource/internal/sqldb"
+	"clinsource/internal/sqldb/pgtest"
 )
 
-// engines are the ways to make an empty database. A file for another engine adds
-// itself here.
+// engines are the ways to make an empty database.
 var engines = map[string]func(t *testing.T) func(migrations fs.FS) *sqldb.DB{
-	"sqlite": sqlite,
+	"sqlite":   sqlite,
+	"postgres": postgres,
 }
 
 // Each runs f once per engine, as a subtest of its name. Each call of open gives
@@ -34,20 +37,51 @@ func sqlite(t *testing.T) func(fs.FS) *sqldb.DB {
 	return func(migrations fs.FS) *sqldb.DB {
 		t.Helper()
 		opened++
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		db, err := sqldb.Open(ctx, sqldb.Config{
-			Path: filepath.Join(folder, strconv.Itoa(opened)+".db"),
-			Name: "test",
-		}, migrations)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := db.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		return db
+		return open(t, sqldb.Config{Path: filepath.Join(folder, strconv.Itoa(opened)+".db")}, migrations)
 	}
+}
+
+func open(t *testing.T, cfg sqldb.Config, migrations fs.FS) *sqldb.DB {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cfg.Name = "test"
+	db, err := sqldb.Open(ctx, cfg, migrations)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+func postgres(t *testing.T) func(fs.FS) *sqldb.DB {
+	server := pgtest.Shared(t)
+	return func(migrations fs.FS) *sqldb.DB {
+		t.Helper()
+		return open(t, sqldb.Config{Postgres: Schema(t, server, migrations)}, migrations)
+	}
+}
+
+// schemas counts them, because the roles are the whole server's.
+var schemas atomic.Int64
+
+// Schema migrates a new schema on the server, and says how a service gets at it.
+func Schema(t testing.TB, server *pgtest.Server, migrations fs.FS) *sqldb.Postgres {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	server.Exec(t, "postgres", "GRANT CREATE ON DATABASE postgres TO "+pgtest.Owner)
+	schema := "test" + strconv.FormatInt(schemas.Add(1), 10)
+	_, err := sqldb.Migrate(ctx, sqldb.Migration{
+		Owner: sqldb.Postgres{Url: server.URL(pgtest.Owner, "postgres"), Schema: schema},
+		Role:  "clinsource_" + schema, Migrations: migrations,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &sqldb.Postgres{Url: server.URL("clinsource_"+schema, "postgres"), Schema: schema}
 }

@@ -14,7 +14,8 @@ import (
 
 func TestEachOpensEmptyDatabases(t *testing.T) {
 	defer goleak.VerifyNone(t)
-	migrations := fstest.MapFS{"sqlite/00001_t.sql": {Data: []byte("-- +goose Up\nCREATE TABLE t (id TEXT PRIMARY KEY);\n")}}
+	migrations := fstest.MapFS{"sqlite/00001_t.sql": {Data: []byte("-- +goose Up\nCREATE TABLE t (id TEXT PRIMARY KEY);\n")},
+		"postgres/00001_t.sql": {Data: []byte("-- +goose Up\nCREATE TABLE t (id TEXT PRIMARY KEY);\nGRANT INSERT ON t TO {{role}};\n")}}
 	ran := 0
 	Each(t, func(t *testing.T, open func(fs.FS) *sqldb.DB) {
 		ran++

@@ -21,7 +21,7 @@ import (
 
 // Migrations of the registry; they follow those of internal/records.
 //
-//go:embed sqlite/*.sql
+//go:embed sqlite/*.sql postgres/*.sql
 var Migrations embed.FS
 
 // Outcome is what became of a write.

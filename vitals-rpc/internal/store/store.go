@@ -20,7 +20,7 @@ import (
 
 // Migrations of vitals; they follow those of internal/records.
 //
-//go:embed sqlite/*.sql
+//go:embed sqlite/*.sql postgres/*.sql
 var Migrations embed.FS
 
 // Store keeps the records and the newest values.
