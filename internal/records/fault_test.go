@@ -14,6 +14,7 @@ import (
 	"clinsource/internal/fault"
 	"clinsource/internal/records"
 	"clinsource/internal/sqldb"
+	"clinsource/internal/sqldb/sqldbtest"
 )
 
 func TestFaultOfTheStorage(t *testing.T) {
@@ -26,6 +27,7 @@ func TestFaultOfTheStorage(t *testing.T) {
 		"busy":            {sqldb.ErrBusy, codes.ResourceExhausted, fault.ReasonOverloaded, true},
 		"unknown":         {fmt.Errorf("%w (%w)", sqldb.ErrOutcomeUnknown, context.DeadlineExceeded), codes.DeadlineExceeded, fault.ReasonOutcomeUnknown, false},
 		"unknown, left":   {fmt.Errorf("%w (%w)", sqldb.ErrOutcomeUnknown, context.Canceled), codes.DeadlineExceeded, fault.ReasonOutcomeUnknown, false},
+		"away":            {sqldb.ErrAway, codes.Unavailable, fault.ReasonUnavailable, true},
 		"closed":          {sqldb.ErrClosed, codes.Unavailable, fault.ReasonUnavailable, true},
 		"late":            {context.DeadlineExceeded, codes.DeadlineExceeded, fault.ReasonTimeout, false},
 		"left":            {context.Canceled, codes.Canceled, fault.ReasonCanceled, false},
@@ -69,6 +71,7 @@ func TestNoDeadlineIsOurMistake(t *testing.T) {
 // too long is a timeout; there is nothing that they might have stored.
 func TestAReadIsNeverOfUnknownOutcome(t *testing.T) {
 	each(t, func(f *fixture) {
+		sqldbtest.OneWriter(f.T, f.db)
 		first, second := f.holdWriter(), make(chan func())
 		ctx, cancel := context.WithTimeout(f.ctx, 300*time.Millisecond)
 		defer cancel()
@@ -119,7 +122,8 @@ func TestSchemasDoNotShareNames(t *testing.T) {
 }
 
 func TestSchemaOfEveryEngineIsThere(t *testing.T) {
-	for _, name := range []string{"sqlite/00001_audit_events.sql", "sqlite/00002_records.sql", "sqlite/00003_own.sql"} {
+	for _, name := range []string{"sqlite/00001_audit_events.sql", "sqlite/00002_records.sql", "sqlite/00003_own.sql",
+		"postgres/00001_audit_events.sql", "postgres/00002_records.sql"} {
 		if _, err := fs.Stat(records.WithSchema(fstest.MapFS{"sqlite/00003_own.sql": {}}), name); err != nil {
 			t.Error(err)
 		}

@@ -64,12 +64,12 @@ func (f *fixture) marked(want map[string]string) {
 func TestRecheckSettlesEach(t *testing.T) {
 	home := subjects.Place{Project: "p", Site: "s1"}
 	withdrawnAt := func(at time.Time) subjects.Place { return subjects.Place{Project: "p", Site: "s1", Withdrawn: at} }
-	registry := &asked{err: subjects.Unseen(), places: map[string]subjects.Place{
-		"right": home, "moved": {Project: "p", Site: "s2"}, "elsewhere": {Project: "q", Site: "s1"},
-		"before": withdrawnAt(noon.Add(time.Microsecond)), "at": withdrawnAt(noon), "dated": withdrawnAt(noon),
-	}}
 	want := map[string]string{"right": "", "moved": failed, "elsewhere": failed, "before": "", "at": failed, "dated": "", "gone": failed, "sure": ""}
 	each(t, func(f *fixture) {
+		registry := &asked{err: subjects.Unseen(), places: map[string]subjects.Place{
+			"right": home, "moved": {Project: "p", Site: "s2"}, "elsewhere": {Project: "q", Site: "s1"},
+			"before": withdrawnAt(noon.Add(time.Microsecond)), "at": withdrawnAt(noon), "dated": withdrawnAt(noon),
+		}}
 		before := map[string]string{"sure": ""}
 		for id := range want {
 			d := unverified(id, id)
@@ -104,11 +104,11 @@ func TestRecheckSettlesEach(t *testing.T) {
 }
 
 func TestRecheckWaitsForTheRegistry(t *testing.T) {
-	away := map[string]*asked{
-		"stale":   {places: map[string]subjects.Place{"x": {Project: "q", Stale: true}, "y": {Project: "q", Stale: true}}},
-		"failing": {err: fault.Unavailable(fault.ReasonUnavailable, "away", time.Second)},
-	}
 	each(t, func(f *fixture) {
+		away := map[string]*asked{
+			"stale":   {places: map[string]subjects.Place{"x": {Project: "q", Stale: true}, "y": {Project: "q", Stale: true}}},
+			"failing": {err: fault.Unavailable(fault.ReasonUnavailable, "away", time.Second)},
+		}
 		f.put(unverified("one", "x"))
 		f.put(unverified("two", "y"))
 		for name, registry := range away {

@@ -62,6 +62,7 @@ type Draft struct {
 	Role       auth.Role        // The role that allowed it, for the audit row.
 	Unverified bool             // Taken on the registry's last known answer.
 	Tallies    map[string]int64 // Named counts to add to.
+	Keys       []string         // What else Prepare relies on that a record of another site could change: sqldb.Key.
 	// Prepare may read in the transaction and add findings before the record is
 	// written; it must assign, not append, what a second run would double.
 	Prepare func(ctx context.Context, tx *sqldb.Tx, r *Record) error
@@ -103,7 +104,7 @@ func (s *Store) Put(ctx context.Context, d Draft) (stored *Record, created bool,
 		run, err := s.put(ctx, tx, &d)
 		out = run
 		return err
-	})
+	}, d.keys()...)
 	switch {
 	case errors.Is(err, errNameTaken):
 		return nil, false, taken()
@@ -130,7 +131,7 @@ func (s *Store) Known(ctx context.Context, d Draft) (*Record, error) {
 		run, err := s.put(ctx, tx, &d) // Which finds it, and gives it the draft's name too.
 		out, known = run, true
 		return err
-	})
+	}, d.keys()...)
 	switch {
 	case errors.Is(err, errNameTaken), err == nil && known && out.stored == nil:
 		return nil, taken()
@@ -139,6 +140,20 @@ func (s *Store) Known(ctx context.Context, d Draft) (*Record, error) {
 	}
 	return out.stored, nil
 }
+
+// keys of a write are its site, whose counts and subjects it works on, and for
+// an image its id, so that whoever asks for it under RecordKey waits for the end
+// of a write that nobody waits for any more.
+func (d *Draft) keys() []string {
+	keys := append([]string{sqldb.Key("site", d.Project, d.Site)}, d.Keys...)
+	if d.ByContent {
+		keys = append(keys, RecordKey(d.ID))
+	}
+	return keys
+}
+
+// RecordKey is the key under which Put writes an image's record.
+func RecordKey(id string) string { return sqldb.Key("record", id) }
 
 func taken() error {
 	return fault.Exists(fault.ReasonIDTaken, "client_record_id is taken by a record with other content; use a new id for new content")
@@ -333,6 +348,8 @@ func Fault(err error) error {
 		return f
 	case sqldb.IsFull(err):
 		return fault.Exhausted(fault.ReasonStorageFull, "the storage is full; nothing was stored", time.Minute).Because(err)
+	case errors.Is(err, sqldb.ErrAway):
+		return fault.Unavailable(fault.ReasonUnavailable, "the database does not answer; nothing was stored, send again", time.Second).Because(err)
 	case errors.Is(err, sqldb.ErrClosed):
 		return fault.Unavailable(fault.ReasonUnavailable, "the service is stopping; send again", time.Second).Because(err)
 	}

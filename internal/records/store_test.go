@@ -43,8 +43,11 @@ func each(t *testing.T, f func(*fixture), own ...fs.FS) {
 }
 
 // migration is one more migration, after those of the package.
-func migration(statements string) fs.FS {
-	return fstest.MapFS{"sqlite/00003_test.sql": {Data: []byte("-- +goose Up\n" + statements)}}
+func migration(sqlite, postgres string) fs.FS {
+	return fstest.MapFS{
+		"sqlite/00003_test.sql":   {Data: []byte("-- +goose Up\n" + sqlite)},
+		"postgres/00003_test.sql": {Data: []byte("-- +goose Up\n" + postgres)},
+	}
 }
 
 var noon = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)

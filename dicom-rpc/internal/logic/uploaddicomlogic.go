@@ -244,6 +244,7 @@ func draft(info *dicompb.FileInfo, upload *blob.Upload, header dicomfile.Header,
 		ByContent:  true,
 		Unverified: place.Stale,
 		Tallies:    map[string]int64{store.TallyBytes: upload.Size()},
+		Keys:       []string{store.ProjectKey(place.Project)},
 	}
 	d.Content = contentOf(info, upload, header)
 	d.Also = func(ctx context.Context, tx *sqldb.Tx, r *records.Record) error {

@@ -24,6 +24,10 @@ type Store struct{ *records.Store }
 // New makes the store on a database with Migrations.
 func New(db *sqldb.DB) *Store { return &Store{records.NewStore(db, auth.Images)} }
 
+// ProjectKey is the key of a write that rests on what images and uploads the
+// whole project has: HasInstance before AddInstance, WithinQuota before more.
+func ProjectKey(project string) string { return sqldb.Key("images", project) }
+
 // HasInstance says whether the project has an image with this SOP Instance UID.
 func HasInstance(ctx context.Context, tx *sqldb.Tx, project, sopInstanceUID string) (bool, error) {
 	var n int64

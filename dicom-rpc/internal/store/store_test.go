@@ -84,7 +84,7 @@ func TestFateKnowsAWriteWithoutAnAnswer(t *testing.T) {
 				close(begun)
 				<-goOn
 				return err
-			})
+			}, records.RecordKey("one"))
 		}()
 		<-begun
 		leave()

@@ -8,6 +8,7 @@ import (
 	"clinsource/dicom-rpc/internal/blob"
 	"clinsource/internal/audit"
 	"clinsource/internal/auth"
+	"clinsource/internal/records"
 	"clinsource/internal/sqldb"
 	dicompb "clinsource/proto/dicom"
 )
@@ -91,9 +92,10 @@ func (s *Store) OpenUploads(ctx context.Context) (uploads, missing int64, err er
 	return uploads, missing, err
 }
 
-// Fate says what the rows know of a file under incoming. It asks in the writers'
-// queue and not beside it, so that it also knows the outcome of every write that
-// was begun before, of those too whose caller has given up waiting.
+// Fate says what the rows know of a file under incoming. It asks as a write under
+// the record's own key, so that it also knows the outcome of every write of it
+// that was begun before, of those too whose caller has given up waiting, or whose
+// process was killed while its COMMIT was on its way.
 func (s *Store) Fate(ctx context.Context, id string) (blob.Fate, error) {
 	var fate blob.Fate
 	err := s.DB().Write(ctx, func(tx *sqldb.Tx) error {
@@ -115,6 +117,6 @@ func (s *Store) Fate(ctx context.Context, id string) (blob.Fate, error) {
 			fate = blob.Ended
 		}
 		return err
-	})
+	}, records.RecordKey(id))
 	return fate, err
 }

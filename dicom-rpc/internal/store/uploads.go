@@ -95,7 +95,7 @@ func (s *Store) AddUpload(ctx context.Context, u *Upload, b Bounds, resume bool)
 			}
 		}
 		return insertUpload(ctx, tx, u)
-	})
+	}, sqldb.Key("uploads"), ProjectKey(u.Project)) // What all have open, and what the project has.
 	return out, err
 }
 

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -30,6 +31,47 @@ func Each(t *testing.T, f func(t *testing.T, open func(migrations fs.FS) *sqldb.
 	for name, open := range engines {
 		t.Run(name, func(t *testing.T) { f(t, open(t)) })
 	}
+}
+
+// OnPostgres tells a test under Each which engine it is on, where the statements
+// that it sends must differ.
+func OnPostgres(t testing.TB) bool { return strings.Contains(t.Name()+"/", "/postgres/") }
+
+// writers of a PostgreSQL database under test.
+const writers = 2
+
+// OneWriter keeps all writers of the database but one busy until the test ends,
+// for tests that hold the writer up to make others wait.
+func OneWriter(t *testing.T, db *sqldb.DB) {
+	t.Helper()
+	if !OnPostgres(t) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	free, ended := make(chan struct{}), make(chan error, writers-1)
+	for range writers - 1 {
+		running := make(chan struct{}, 1)
+		go func() {
+			ended <- db.Write(ctx, func(*sqldb.Tx) error {
+				select {
+				case running <- struct{}{}:
+				default: // Run a second time.
+				}
+				<-free
+				return nil
+			})
+		}()
+		<-running
+	}
+	t.Cleanup(func() {
+		close(free)
+		for range writers - 1 {
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}
+		cancel()
+	})
 }
 
 func sqlite(t *testing.T) func(fs.FS) *sqldb.DB {
@@ -83,5 +125,5 @@ func Schema(t testing.TB, server *pgtest.Server, migrations fs.FS) *sqldb.Postgr
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &sqldb.Postgres{Url: server.URL("clinsource_"+schema, "postgres"), Schema: schema}
+	return &sqldb.Postgres{Url: server.URL("clinsource_"+schema, "postgres"), Schema: schema, Writers: writers}
 }

@@ -69,13 +69,13 @@ func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
 // write runs f in a transaction and gives what it came to. With an error it gives
 // nothing: f may still run then, so that what it assigns is not to be read.
-func write[T any](ctx context.Context, db *sqldb.DB, f func(tx *sqldb.Tx) (T, Outcome, error)) (T, Outcome, error) {
+func write[T any](ctx context.Context, db *sqldb.DB, f func(tx *sqldb.Tx) (T, Outcome, error), keys ...string) (T, Outcome, error) {
 	var stored, none T
 	var out Outcome
 	err := db.Write(ctx, func(tx *sqldb.Tx) (err error) {
 		stored, out, err = f(tx)
 		return err
-	})
+	}, keys...)
 	if err != nil {
 		return none, 0, records.Fault(err)
 	}

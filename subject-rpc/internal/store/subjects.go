@@ -113,7 +113,7 @@ func (s *Store) Withdraw(ctx context.Context, scope auth.Scope, patient string, 
 		}
 		return t, Created, audit.Insert(ctx, tx, received, audit.Event{Action: "withdraw", Kind: auth.Subjects, Role: scope.Role, Project: t.Project,
 			Site: t.Site, Patient: patient, Record: patient, Version: t.Version})
-	})
+	}, sqldb.Key("subject", patient)) // The next version rests on the newest.
 }
 
 // Subjects lists the subjects in the scope, by id.

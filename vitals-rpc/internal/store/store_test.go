@@ -189,6 +189,7 @@ func TestLatestOfKeepsToTheScope(t *testing.T) {
 // nothing that they might have stored.
 func TestAReadIsNeverOfUnknownOutcome(t *testing.T) {
 	each(t, func(t *testing.T, ctx context.Context, s *store.Store) {
+		sqldbtest.OneWriter(t, s.DB())
 		release := holdWriterTwice(t, ctx, s.DB())
 		short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
 		defer cancel()
@@ -204,7 +205,8 @@ func TestAReadIsNeverOfUnknownOutcome(t *testing.T) {
 }
 
 // holdWriterTwice keeps the database's writer busy, so that what is queued within
-// 100 ms ends up in one batch with a second hold, which lasts until release.
+// 50 ms ends up in one batch with a second hold after it, which lasts until
+// release.
 func holdWriterTwice(t *testing.T, ctx context.Context, db *sqldb.DB) (release func()) {
 	t.Helper()
 	first, second, running, ended := make(chan struct{}), make(chan struct{}), make(chan struct{}, 2), make(chan error, 2)
@@ -220,7 +222,7 @@ func holdWriterTwice(t *testing.T, ctx context.Context, db *sqldb.DB) (release f
 	}
 	go hold(first)
 	<-running
-	go hold(second)
+	time.AfterFunc(50*time.Millisecond, func() { hold(second) })
 	time.AfterFunc(100*time.Millisecond, func() { close(first) })
 	return func() {
 		close(second)
