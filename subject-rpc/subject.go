@@ -32,6 +32,9 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := c.Place.Check(); err != nil {
+		return err
+	}
 	var svcCtx *svc.ServiceContext // Opened below; the server registers it when it starts.
 	s, err := rpcserver.New(c.Config, func(g *grpc.Server) {
 		subjectpb.RegisterSubjectServiceServer(g, server.NewSubjectServiceServer(svcCtx))

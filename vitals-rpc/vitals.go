@@ -30,6 +30,9 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := c.Place.Check(); err != nil {
+		return err
+	}
 	if err := c.SubjectRpc.Check(); err != nil {
 		return fmt.Errorf("SubjectRpc: %w", err)
 	}

@@ -29,6 +29,7 @@ func commands() []command {
 		{"demo", "fill the project demo", runDemo},
 		{"backup", "copy all data into one encrypted file, while the suite runs", runBackup},
 		{"restore", "make the data of a backup again, in a new folder", runRestore},
+		{"migrate", "bring a PostgreSQL database up to date, for all services", runMigrate},
 	}
 }
 

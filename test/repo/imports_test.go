@@ -18,6 +18,10 @@ var clients = []string{
 	"subject-rpc/subjectservice", "subject-rpc/subjectresolver", "subject-rpc/medicationservice",
 }
 
+// schemas are the packages by which the operator's tools know a service's
+// database.
+var schemas = []string{"vitals-rpc/vitalsschema", "dicom-rpc/dicomschema", "epro-rpc/eproschema", "subject-rpc/subjectschema"}
+
 // importRule says which imports a package may not have.
 type importRule struct {
 	name   string
@@ -64,19 +68,19 @@ var importRules = []importRule{
 		reason: "services are separate processes: what one knows of another is its contract. Import its client package (vitalsservice, dicomservice, eproservice, subjectservice, subjectresolver, medicationservice)",
 	},
 	{
-		name:  "cmd imports of a service only its client or its rules",
+		name:  "cmd imports of a service only its client, its rules or its schema",
 		binds: func(p string) bool { return under(p, "cmd") },
 		bans: func(_, imported string) bool {
-			return service(imported) != "" && !under(imported, "cmd") && !slices.Contains(clients, imported) && !slices.Contains(domains, imported)
+			return service(imported) != "" && !under(imported, "cmd") && !slices.Contains(clients, imported) && !slices.Contains(domains, imported) && !slices.Contains(schemas, imported)
 		},
 		tests:  true,
-		reason: "the launcher starts services as processes and clinctl is a client: neither links a service",
+		reason: "the launcher starts services as processes and clinctl is a client: neither links a service. What migrates or moves a database knows its schema",
 	},
 	{
 		name:  "project-api knows no SQL",
 		binds: func(p string) bool { return under(p, "project-api") },
 		bans: func(_, imported string) bool {
-			return under(imported, "database/sql", "internal/sqldb", "internal/records", "github.com/pressly/goose/v3", "modernc.org/sqlite")
+			return under(imported, "database/sql", "internal/sqldb", "internal/records", "github.com/pressly/goose/v3", "modernc.org/sqlite", "github.com/jackc/pgx/v5")
 		},
 		deep:   true,
 		reason: "the gateway owns no data, it composes. Ask the service that owns it, through its client package",
@@ -101,7 +105,7 @@ func TestImportRulesNamePackagesThatExist(t *testing.T) {
 	for _, p := range packages(t) {
 		there = append(there, p.ImportPath)
 	}
-	for _, name := range slices.Concat(domains, clients) {
+	for _, name := range slices.Concat(domains, clients, schemas) {
 		if !slices.Contains(there, name) {
 			t.Errorf("no package %s: correct the list in imports_test.go", name)
 		}

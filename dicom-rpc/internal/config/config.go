@@ -8,6 +8,7 @@ import (
 
 	"clinsource/internal/rpcclient"
 	"clinsource/internal/rpcserver"
+	"clinsource/internal/sqldb"
 	"clinsource/internal/subjects"
 )
 

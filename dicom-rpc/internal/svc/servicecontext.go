@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"time"
 
+	"clinsource/dicom-rpc/dicomschema"
 	"clinsource/dicom-rpc/internal/blob"
 	"clinsource/dicom-rpc/internal/config"
 	"clinsource/dicom-rpc/internal/resume"
 	"clinsource/dicom-rpc/internal/store"
 	"clinsource/internal/discovery"
-	"clinsource/internal/records"
 	"clinsource/internal/sqldb"
 	"clinsource/internal/subjects"
 	"clinsource/subject-rpc/subjectresolver"
@@ -45,9 +45,9 @@ func NewServiceContext(ctx context.Context, c config.Config, etcd *discovery.Cli
 	}
 	ctx, cancel := context.WithTimeout(ctx, openWithin)
 	defer cancel()
-	db, err := sqldb.Open(ctx, sqldb.Config{Path: c.DataFile}, records.WithSchema(store.Migrations))
+	db, err := sqldb.Open(ctx, c.Place.Config(dicomschema.Name), dicomschema.Migrations())
 	if err != nil {
-		return nil, fmt.Errorf("DataFile: %w", errors.Join(err, images.Close()))
+		return nil, fmt.Errorf("storage: %w", errors.Join(err, images.Close()))
 	}
 	known := subjects.NewCache(registry, c.Subjects)
 	etcd.OnSignal(subjects.Changed, known.Age)

@@ -5,13 +5,14 @@ package config
 import (
 	"clinsource/internal/rpcclient"
 	"clinsource/internal/rpcserver"
+	"clinsource/internal/sqldb"
 	"clinsource/internal/subjects"
 )
 
 // Config of epro-rpc.
 type Config struct {
 	rpcserver.Config
-	DataFile   string           // The SQLite file with the reports.
-	SubjectRpc rpcclient.Config // The registry, asked where a patient belongs.
-	Subjects   subjects.Config  // How long its answers serve.
+	sqldb.Place                  // Where the rows lie.
+	SubjectRpc  rpcclient.Config // The registry, asked where a patient belongs.
+	Subjects    subjects.Config  // How long its answers serve.
 }

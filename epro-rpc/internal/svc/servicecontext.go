@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"clinsource/epro-rpc/eproschema"
 	"clinsource/epro-rpc/internal/config"
 	"clinsource/internal/auth"
 	"clinsource/internal/discovery"
@@ -37,9 +38,9 @@ func NewServiceContext(ctx context.Context, c config.Config, etcd *discovery.Cli
 	}
 	ctx, cancel := context.WithTimeout(ctx, openWithin)
 	defer cancel()
-	db, err := sqldb.Open(ctx, sqldb.Config{Path: c.DataFile}, records.WithSchema())
+	db, err := sqldb.Open(ctx, c.Place.Config(eproschema.Name), eproschema.Migrations())
 	if err != nil {
-		return nil, fmt.Errorf("DataFile: %w", err)
+		return nil, fmt.Errorf("storage: %w", err)
 	}
 	known := subjects.NewCache(registry, c.Subjects)
 	etcd.OnSignal(subjects.Changed, known.Age)

@@ -2,10 +2,13 @@
 // (internal/rpcserver) and its own. docs/configuration.md explains them.
 package config
 
-import "clinsource/internal/rpcserver"
+import (
+	"clinsource/internal/rpcserver"
+	"clinsource/internal/sqldb"
+)
 
 // Config of subject-rpc.
 type Config struct {
 	rpcserver.Config
-	DataFile string // The SQLite file with the registry and the medication records.
+	sqldb.Place // Where the registry and the medication records lie.
 }

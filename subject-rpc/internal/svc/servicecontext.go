@@ -14,6 +14,7 @@ import (
 	"clinsource/internal/subjects"
 	"clinsource/subject-rpc/internal/config"
 	"clinsource/subject-rpc/internal/store"
+	"clinsource/subject-rpc/subjectschema"
 )
 
 // ServiceContext is what every logic gets.
@@ -33,9 +34,9 @@ const openWithin = time.Minute
 func NewServiceContext(ctx context.Context, c config.Config, etcd *discovery.Client) (*ServiceContext, error) {
 	ctx, cancel := context.WithTimeout(ctx, openWithin)
 	defer cancel()
-	db, err := sqldb.Open(ctx, sqldb.Config{Path: c.DataFile}, records.WithSchema(store.Migrations))
+	db, err := sqldb.Open(ctx, c.Place.Config(subjectschema.Name), subjectschema.Migrations())
 	if err != nil {
-		return nil, fmt.Errorf("DataFile: %w", err)
+		return nil, fmt.Errorf("storage: %w", err)
 	}
 	s := New(db)
 	s.Signal = etcd.Signal

@@ -9,12 +9,12 @@ import (
 	"time"
 
 	"clinsource/internal/discovery"
-	"clinsource/internal/records"
 	"clinsource/internal/sqldb"
 	"clinsource/internal/subjects"
 	"clinsource/subject-rpc/subjectresolver"
 	"clinsource/vitals-rpc/internal/config"
 	"clinsource/vitals-rpc/internal/store"
+	"clinsource/vitals-rpc/vitalsschema"
 )
 
 // ServiceContext is what every logic gets.
@@ -36,9 +36,9 @@ func NewServiceContext(ctx context.Context, c config.Config, etcd *discovery.Cli
 	}
 	ctx, cancel := context.WithTimeout(ctx, openWithin)
 	defer cancel()
-	db, err := sqldb.Open(ctx, sqldb.Config{Path: c.DataFile}, records.WithSchema(store.Migrations))
+	db, err := sqldb.Open(ctx, c.Place.Config(vitalsschema.Name), vitalsschema.Migrations())
 	if err != nil {
-		return nil, fmt.Errorf("DataFile: %w", err)
+		return nil, fmt.Errorf("storage: %w", err)
 	}
 	known := subjects.NewCache(registry, c.Subjects)
 	etcd.OnSignal(subjects.Changed, known.Age)
