@@ -15,9 +15,9 @@ import (
 // Config of dicom-rpc.
 type Config struct {
 	rpcserver.Config
-	DataFile   string // The SQLite file with the records.
-	ImageDir   string // The folder with the images' bytes; the replicas share it.
-	MaxUploads int    `json:",default=256,range=[16:10000]"` // Streams at once in this process; more are refused at once.
+	sqldb.Place        // Where the rows lie.
+	ImageDir    string // The folder with the images' bytes; the replicas share it.
+	MaxUploads  int    `json:",default=256,range=[16:10000]"` // Streams at once in this process; more are refused at once.
 
 	MaxOpenUploads int           `json:",default=1024,range=[256:1000000]"` // Uploads begun and not ended, of all callers and replicas.
 	UploadExpiry   time.Duration `json:",default=24h"`                      // An open upload without progress ends after this.
