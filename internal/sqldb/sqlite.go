@@ -142,7 +142,7 @@ func checkSettings(ctx context.Context, pool *sql.DB) error {
 // sqliteEngine has one writer, on the one connection that can write, and a
 // bounded pool of connections that cannot.
 type sqliteEngine struct {
-	path   string
+	ctx    context.Context // never cancelled, for closing
 	writes *sql.DB
 	reads  *sql.DB
 	stmts  *statements
@@ -163,7 +163,7 @@ func openSQLite(ctx context.Context, cfg Config, migrations fs.FS) (engine, erro
 	if err != nil {
 		return nil, errors.Join(err, writes.Close())
 	}
-	return &sqliteEngine{path: cfg.Path, writes: writes, reads: reads, stmts: newStatements(reads)}, nil
+	return &sqliteEngine{ctx: context.WithoutCancel(ctx), writes: writes, reads: reads, stmts: newStatements(reads)}, nil
 }
 
 func (e *sqliteEngine) session(ctx context.Context) (session, error) {
@@ -183,7 +183,7 @@ func (e *sqliteEngine) query(ctx context.Context, query string, args []any) (cur
 func (e *sqliteEngine) close() error {
 	e.stmts.close()
 	closed := e.reads.Close()
-	_, err := e.writes.ExecContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)")
+	_, err := e.writes.ExecContext(e.ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
 	return errors.Join(closed, err, e.writes.Close())
 }
 

@@ -104,6 +104,7 @@ var mayRunForever = map[string]string{
 	"dicom-rpc/internal/blob/settle.go":   "the settling loop outlives the call that starts it; the function it returns ends it",
 	"dicom-rpc/internal/resume/resume.go": "the tidying loops outlive the call that starts them; the function it returns ends them",
 	"internal/records/recheck.go":         "the recheck loop outlives the call that starts it; the function it returns ends it",
+	"internal/sqldb/pgtest/pgtest.go":     "a test's server is started for all tests of the binary, whichever comes first",
 	"internal/rpcserver/server.go":        "a process deregisters when its own context has ended already; bounded by deregisterWithin",
 }
 

@@ -47,7 +47,7 @@ func OneWriter(t *testing.T, db *sqldb.DB) {
 	if !OnPostgres(t) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 	free, ended := make(chan struct{}), make(chan error, writers-1)
 	for range writers - 1 {
 		running := make(chan struct{}, 1)
@@ -114,7 +114,7 @@ var schemas atomic.Int64
 // Schema migrates a new schema on the server, and says how a service gets at it.
 func Schema(t testing.TB, server *pgtest.Server, migrations fs.FS) *sqldb.Postgres {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	server.Exec(t, "postgres", "GRANT CREATE ON DATABASE postgres TO "+pgtest.Owner)
 	schema := "test" + strconv.FormatInt(schemas.Add(1), 10)
