@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zeromicro/go-zero/core/logx"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -41,6 +42,7 @@ func serveIfAsked() {
 }
 
 func child(dir string) error {
+	logx.Disable() // Standard output is for the address.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	db, err := sqldb.Open(ctx, sqldb.Config{Path: filepath.Join(dir, "images.db")}, records.WithSchema(store.Migrations))

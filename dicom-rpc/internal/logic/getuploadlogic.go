@@ -26,6 +26,7 @@ func (l *GetUploadLogic) GetUpload(in *dicompb.GetUploadRequest) (*dicompb.Uploa
 	if err := check.Err(); err != nil {
 		return nil, err
 	}
+	l.svcCtx.Uploads.Ending(l.ctx, in.GetUploadId())
 	row, err := findUpload(l.ctx, l.svcCtx, in.GetUploadId(), nil)
 	if err != nil {
 		return nil, err

@@ -214,7 +214,10 @@ func (l *UploadDicomLogic) storeWhole(session *resume.Session, row *store.Upload
 		if err != nil {
 			return err
 		}
-		return errors.Join(also(ctx, tx, r), store.CompleteUpload(ctx, tx, row, text, now))
+		if err := also(ctx, tx, r); err != nil {
+			return err
+		}
+		return store.CompleteUpload(ctx, tx, row, text, now)
 	}
 	stored, created, err := l.svcCtx.Store.Put(l.ctx, d)
 	if err != nil {

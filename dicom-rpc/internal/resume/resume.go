@@ -14,6 +14,8 @@ package resume
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +23,7 @@ import (
 
 	"clinsource/dicom-rpc/internal/blob"
 	"clinsource/dicom-rpc/internal/store"
+	"clinsource/internal/fault"
 	"clinsource/internal/safely"
 )
 
@@ -83,6 +86,7 @@ func (u *Uploads) Take(ctx context.Context, actor, id string, at int64) (*Sessio
 	if s.file, err = u.images.Resume(s.ctx, id, at, row.HashState, replaces); err != nil {
 		u.unregister(s)
 		s.cancel(err)
+		close(s.ended)
 		return nil, row, err
 	}
 	if at > 0 {
@@ -137,7 +141,11 @@ func (u *Uploads) Abandon(id string) error {
 	return u.images.Discard(id)
 }
 
-const claimWithin = 10 * time.Second
+const (
+	claimWithin  = 10 * time.Second
+	endingWithin = 2 * time.Second
+	stopWithin   = 3 * time.Second
+)
 
 // How often other processes' claims are looked for, and what has ended.
 const (
@@ -148,27 +156,66 @@ const (
 
 // Watch ends the sessions whose upload another process has taken over, once.
 func (u *Uploads) Watch(ctx context.Context) error {
-	u.mu.Lock()
-	n := len(u.live)
-	u.mu.Unlock()
-	if n == 0 {
+	sessions := u.sessions() // Before the question: the upload of one that comes later may not be in its answer.
+	if len(sessions) == 0 {
 		return nil
 	}
 	epochs, err := u.store.OpenEpochs(ctx)
 	if err != nil {
 		return err
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	for id, s := range u.live {
-		// A session that registered since has a newer epoch; one that has completed
-		// its upload needs no cancelling.
-		if epoch, open := epochs[id]; open && epoch > s.row.Epoch {
-			s.cancel(store.ErrTakenOver)
+	for _, s := range sessions {
+		epoch, open := epochs[s.row.ID]
+		switch {
+		case open && epoch > s.row.Epoch:
 			takeovers.Inc()
+			s.cancel(store.ErrTakenOver)
+		case !open && !s.ending.Load(): // Given up or expired elsewhere; one that ends has its own say.
+			s.cancel(store.ErrTakenOver)
 		}
 	}
 	return nil
+}
+
+func (u *Uploads) sessions() []*Session {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Collect(maps.Values(u.live))
+}
+
+// Ending waits a moment for a stream of this process that is just committing its
+// last bytes, so that whoever asks where to go on hears of all of them.
+func (u *Uploads) Ending(ctx context.Context, id string) {
+	u.mu.Lock()
+	s := u.live[id]
+	u.mu.Unlock()
+	if s == nil || !s.ending.Load() {
+		return
+	}
+	timer := time.NewTimer(endingWithin)
+	defer timer.Stop()
+	select {
+	case <-s.ended:
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// stop ends all sessions and waits until each has committed what came.
+func (u *Uploads) stop() {
+	sessions := u.sessions()
+	for _, s := range sessions {
+		s.cancel(fault.Unavailable(fault.ReasonUnavailable, "the service is stopping; ask GetUpload and go on from its offset", time.Second))
+	}
+	timer := time.NewTimer(stopWithin)
+	defer timer.Stop()
+	for _, s := range sessions {
+		select {
+		case <-s.ended:
+		case <-timer.C:
+			return
+		}
+	}
 }
 
 // Tidy ends what has expired, forgets what ended long ago, and counts, once.
@@ -193,7 +240,7 @@ func (u *Uploads) Tidy(ctx context.Context) error {
 }
 
 // KeepTidy runs Watch and Tidy now and then in the background until the function
-// that it returns is called, which waits for their end.
+// that it returns is called, which waits for their end and ends the sessions.
 func (u *Uploads) KeepTidy() (stop func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var loops sync.WaitGroup
@@ -202,6 +249,7 @@ func (u *Uploads) KeepTidy() (stop func() error) {
 	return func() error {
 		cancel()
 		loops.Wait()
+		u.stop()
 		return nil
 	}
 }

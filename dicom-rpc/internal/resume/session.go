@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"clinsource/dicom-rpc/internal/blob"
 	"clinsource/dicom-rpc/internal/store"
 	"clinsource/internal/safely"
+	"clinsource/internal/sqldb"
 )
 
 // When bytes are committed while a stream goes on: after so many, or after a
@@ -31,8 +33,9 @@ type Session struct {
 	full    chan struct{} // Holds one token when commitBytes have come.
 	stop    chan struct{} // Closed when the keeper is to end.
 	stopped chan struct{} // Closed when it has.
-	once    sync.Once
-	pending int64 // Bytes written since full was told.
+	ending  atomic.Bool   // Nothing more will be written.
+	ended   chan struct{} // Closed when the upload is let go of.
+	pending int64         // Bytes written since full was told.
 
 	mu     sync.Mutex // One commit at a time.
 	row    *store.Upload
@@ -40,7 +43,7 @@ type Session struct {
 }
 
 func newSession(ctx context.Context, u *Uploads, row *store.Upload) *Session {
-	s := &Session{uploads: u, row: row, full: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{})}
+	s := &Session{uploads: u, row: row, full: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}), ended: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	return s
 }
@@ -98,7 +101,7 @@ func (s *Session) keep() {
 		}
 		last = time.Now()
 		_, err := safely.Do(s.ctx, func() (struct{}, error) { return struct{}{}, s.commit() })
-		if err != nil {
+		if err != nil && !errors.Is(err, sqldb.ErrBusy) {
 			s.cancel(err) // The stream ends; whoever takes over begins at what is committed.
 			return
 		}
@@ -130,9 +133,16 @@ func (s *Session) commit() error {
 
 // Commit ends the writing and commits what came; Upload says up to where.
 func (s *Session) Commit() error {
-	s.once.Do(func() { close(s.stop) })
-	<-s.stopped
+	s.end()
 	return s.commit()
+}
+
+// end stops the keeper.
+func (s *Session) end() {
+	if !s.ending.Swap(true) {
+		close(s.stop)
+	}
+	<-s.stopped
 }
 
 // TakenOver says whether the upload is another stream's by now.
@@ -140,10 +150,10 @@ func (s *Session) TakenOver() bool { return errors.Is(context.Cause(s.ctx), stor
 
 // Close lets go of the upload; its bytes stay, unless it was dropped or kept.
 func (s *Session) Close() error {
-	s.once.Do(func() { close(s.stop) })
-	<-s.stopped
+	s.end()
 	err := s.file.Close()
 	s.uploads.unregister(s)
 	s.cancel(context.Canceled)
+	close(s.ended)
 	return err
 }

@@ -88,7 +88,7 @@ func (s *Store) OpenEpochs(ctx context.Context) (map[string]int64, error) {
 // OpenUploads tells how many uploads are open, and how many bytes they are still
 // to bring: room on the disk that is promised.
 func (s *Store) OpenUploads(ctx context.Context) (uploads, missing int64, err error) {
-	err = s.DB().QueryRow(ctx, `SELECT COUNT(*), COALESCE(SUM(size - committed), 0) FROM uploads WHERE state = 'OPEN'`).Scan(&uploads, &missing)
+	err = s.DB().QueryRow(ctx, `SELECT COUNT(*), CAST(COALESCE(SUM(size - committed), 0) AS BIGINT) FROM uploads WHERE state = 'OPEN'`).Scan(&uploads, &missing)
 	return uploads, missing, err
 }
 

@@ -130,12 +130,12 @@ func roomFor(ctx context.Context, tx *sqldb.Tx, u *Upload, b Bounds) error {
 // uploads will be (but for one) and this many more are over the quota.
 func WithinQuota(ctx context.Context, q Querier, project string, more, quota int64, except string) error {
 	var stored, open int64
-	err := q.QueryRow(ctx, `SELECT COALESCE(SUM(n), 0) FROM record_tallies WHERE project_id = $1 AND patient_id = '' AND name = $2`,
+	err := q.QueryRow(ctx, `SELECT CAST(COALESCE(SUM(n), 0) AS BIGINT) FROM record_tallies WHERE project_id = $1 AND patient_id = '' AND name = $2`,
 		project, TallyBytes).Scan(&stored)
 	if err != nil {
 		return err
 	}
-	err = q.QueryRow(ctx, `SELECT COALESCE(SUM(size), 0) FROM uploads WHERE state = 'OPEN' AND project_id = $1 AND upload_id <> $2`,
+	err = q.QueryRow(ctx, `SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM uploads WHERE state = 'OPEN' AND project_id = $1 AND upload_id <> $2`,
 		project, except).Scan(&open)
 	if err == nil && (more > quota || stored+open > quota-more) {
 		err = ErrQuota
