@@ -33,6 +33,9 @@ const (
 	headerImageFindings = "Clinsource-Image-Findings"
 )
 
+// chunkType is the Content-Type of an upload's bytes.
+const chunkType = "application/offset+octet-stream"
+
 // maxImage is the largest file, in bytes: Tus-Max-Size.
 const maxImage = 16 << 30
 
@@ -113,7 +116,7 @@ func (t *tusCall) check() (err error) {
 	if t.asked, err = askedFor(header.Values("Upload-Metadata")); err != nil {
 		return err
 	}
-	if t.asked.GetResume() && header.Get("Content-Type") == "application/offset+octet-stream" {
+	if t.asked.GetResume() && header.Get("Content-Type") == chunkType {
 		return malformed("resume", "metadata.resume", "does not go together with bytes in the same request: where they belong is only known from the answer")
 	}
 	return nil

@@ -3,7 +3,10 @@ package handler_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"crypto/tls"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -33,6 +36,7 @@ import (
 // gateway is one gateway process's handlers, before a shelf.
 type gateway struct {
 	server *httptest.Server
+	http   *http.Client
 	token  string
 }
 
@@ -50,6 +54,22 @@ func keys(t *testing.T) (dir string, verifier *auth.Verifier) {
 	return dir, verifier
 }
 
+// bothProtocols runs a test over HTTP/1.1 and HTTP/2: how a body ends early, and
+// how that is told, differs.
+func bothProtocols(t *testing.T, test func(t *testing.T, with func(*gateway) *gateway)) {
+	t.Run("HTTP/2", func(t *testing.T) { test(t, func(g *gateway) *gateway { return g }) })
+	t.Run("HTTP/1.1", func(t *testing.T) {
+		test(t, func(g *gateway) *gateway {
+			transport := g.server.Client().Transport.(*http.Transport).Clone()
+			transport.ForceAttemptHTTP2, transport.TLSClientConfig.NextProtos = false, []string{"http/1.1"}
+			transport.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
+			t.Cleanup(transport.CloseIdleConnections)
+			g.http = &http.Client{Transport: transport}
+			return g
+		})
+	})
+}
+
 // gateways starts n gateways that share nothing but the shelf behind them.
 func gateways(t *testing.T, s *shelf, n int, idle time.Duration) []*gateway {
 	t.Helper()
@@ -64,7 +84,8 @@ func gateways(t *testing.T, s *shelf, n int, idle time.Duration) []*gateway {
 		svcCtx := &svc.ServiceContext{Verifier: verifier, DicomRpc: s.client(t), Budgets: config.Budgets{
 			Images: soon, Write: soon, Idle: idle, Commit: soon, Request: 2 * soon,
 		}}
-		all[i] = &gateway{server: serve(t, svcCtx), token: token}
+		server := serve(t, svcCtx)
+		all[i] = &gateway{server: server, http: server.Client(), token: token}
 	}
 	return all
 }
@@ -137,7 +158,7 @@ func (g *gateway) try(ctx context.Context, method, path string, body io.Reader, 
 			req.Header.Del(header[i])
 		}
 	}
-	resp, err := g.server.Client().Do(req)
+	resp, err := g.http.Do(req)
 	if err != nil {
 		return answer{}, err
 	}
@@ -368,10 +389,35 @@ func TestTusResumeByContent(t *testing.T) {
 	}
 }
 
-// What came before a cut is kept, and the caller goes on from there.
-func TestTusCut(t *testing.T) {
+// An image that is there already is complete from the beginning, and the answer
+// says which it is, whether or not bytes come along.
+func TestTusImageThereAlready(t *testing.T) {
 	s := &shelf{}
 	g := newGateway(t, s)
+	data := noise(1000)
+	sum := sha256.Sum256(data)
+	about := metadataOf("sha256", hex.EncodeToString(sum[:]))
+	first := g.create(t, len(data), "sha256", hex.EncodeToString(sum[:]))
+	g.patch(t, first, 0, data)
+	for _, sent := range []int{0, 400, 1000} {
+		header := []string{"Upload-Length", "1000", "Upload-Metadata", about}
+		if sent > 0 {
+			header = append(header, "Content-Type", "application/offset+octet-stream")
+		}
+		a := g.send(t, "POST", "/v1/uploads/", bytes.NewReader(data[:sent]), header...)
+		if a.status != 201 || a.header.Get("Upload-Offset") != "1000" || a.header.Get("Clinsource-Image-Id") != "image-of-"+idOf(first) ||
+			a.header.Get("Clinsource-Image-Created") != "false" || a.header.Get("Upload-Expires") != "" {
+			t.Errorf("with %d bytes: %d %v %s", sent, a.status, a.header, a.body)
+		}
+	}
+}
+
+// What came before a cut is kept, and the caller goes on from there.
+func TestTusCut(t *testing.T) { bothProtocols(t, testTusCut) }
+
+func testTusCut(t *testing.T, with func(*gateway) *gateway) {
+	s := &shelf{}
+	g := with(newGateway(t, s))
 	data := noise(2 << 20)
 	path := g.create(t, len(data))
 	ctx, cut := context.WithCancel(t.Context())
@@ -388,6 +434,7 @@ func TestTusCut(t *testing.T) {
 	}
 	eventually(t, func() bool { kept, _ := s.get(idOf(path)); return len(kept) >= 512<<10 })
 	cut()
+	_ = w.CloseWithError(io.ErrUnexpectedEOF) // HTTP/1.1 waits for a body that is being read.
 	<-done
 	head := g.send(t, "HEAD", path, nil) // Waits for what is under way.
 	offset, _ := strconv.Atoi(head.header.Get("Upload-Offset"))
@@ -424,7 +471,9 @@ func (e *endless) Read(p []byte) (int, error) {
 
 // What dicom-rpc says in the middle of a body is told at once: a refusal as it
 // is, an end without one as a part that is away.
-func TestTusHearsEarlyAnswers(t *testing.T) {
+func TestTusHearsEarlyAnswers(t *testing.T) { bothProtocols(t, testTusHearsEarlyAnswers) }
+
+func testTusHearsEarlyAnswers(t *testing.T, with func(*gateway) *gateway) {
 	for name, c := range map[string]struct {
 		stop   error
 		status int
@@ -438,7 +487,7 @@ func TestTusHearsEarlyAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &shelf{stop: func(int) error { return c.stop }}
-			g := newGateway(t, s)
+			g := with(newGateway(t, s))
 			const size = 8 << 30
 			a := g.send(t, "POST", "/v1/uploads/", nil, "Upload-Length", strconv.Itoa(size))
 			a = g.send(t, "PATCH", a.header.Get("Location"), &endless{left: size}, "Upload-Offset", "0", "Content-Type", "application/offset+octet-stream")
@@ -454,9 +503,11 @@ func TestTusHearsEarlyAnswers(t *testing.T) {
 }
 
 // A body that stands still ends after the idle limit, and what came is kept.
-func TestTusIdle(t *testing.T) {
+func TestTusIdle(t *testing.T) { bothProtocols(t, testTusIdle) }
+
+func testTusIdle(t *testing.T, with func(*gateway) *gateway) {
 	s := &shelf{}
-	g := gateways(t, s, 1, 2*time.Second)[0]
+	g := with(gateways(t, s, 1, 2*time.Second)[0])
 	path := g.create(t, 100)
 	r, w := io.Pipe()
 	defer w.Close()
@@ -472,9 +523,11 @@ func TestTusIdle(t *testing.T) {
 
 // A newer request for an upload ends the older one of the same user, which may
 // hang in a connection that is dead; nobody else's does.
-func TestTusNewerRequestTakesOver(t *testing.T) {
+func TestTusNewerRequestTakesOver(t *testing.T) { bothProtocols(t, testTusNewerRequestTakesOver) }
+
+func testTusNewerRequestTakesOver(t *testing.T, with func(*gateway) *gateway) {
 	s := &shelf{}
-	g := newGateway(t, s)
+	g := with(newGateway(t, s))
 	path := g.create(t, 100)
 	r, w := io.Pipe()
 	defer w.Close()
