@@ -17,7 +17,8 @@ export GOFLAGS := -tags=no_k8s -trimpath
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
 
-run: build ## build all and run the whole suite on the loopback (DATA=dir, default var)
+run: export CLINSOURCE_STORE = $(STORE)
+run: build ## build all and run the whole suite on the loopback (DATA=dir, default var; STORE=postgres://owner@host:port/db)
 	@exec $(BIN)/suite --data $(DATA)
 
 build: $(BIN)/etcd $(BINARIES) ## build all that run starts into bin/

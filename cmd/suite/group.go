@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -25,17 +26,21 @@ type group struct {
 	etcd     *process
 }
 
-func newGroup(s settings) *group {
+func newGroup(s settings, st store) (*group, error) {
 	start := newStarter()
 	env := []string{"CLINSOURCE_DATA=" + s.data}
+	var errs []error
 	service := func(name string) *process {
-		return newProcess(start, s, name, env, "-f", "etc/"+name+".yaml")
+		config, err := st.config(name, "etc/"+name+".yaml")
+		errs = append(errs, err)
+		return newProcess(start, s, name, env, "-f", config)
 	}
-	return &group{
+	g := &group{
 		gateway:  service("project-api"),
 		services: []*process{service("vitals-rpc"), service("dicom-rpc"), service("epro-rpc"), service("subject-rpc")},
 		etcd:     newProcess(start, s, "etcd", nil, etcdArgs(s)...),
 	}
+	return g, errors.Join(errs...)
 }
 
 // etcdArgs is one member with mutual TLS, on the loopback.

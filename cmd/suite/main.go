@@ -1,6 +1,6 @@
 // suite runs all of clinsource on one machine, for development: a TLS etcd and
-// the five processes, each as its own OS process with embedded storage, the same
-// binaries, mutual TLS and discovery as in production. It makes development
+// the five processes, each as its own OS process with embedded storage (or on the
+// PostgreSQL database of CLINSOURCE_STORE, migrated first), the same binaries, mutual TLS and discovery as in production. It makes development
 // certificates if there are none, prints one line "ready URL" when every process
 // answers its health check, restarts what has exited (never what is stopped or
 // slow), and ends everything on SIGINT or SIGTERM with status 0.
@@ -79,7 +79,17 @@ func run(ctx context.Context) error {
 	if created {
 		say("made development certificates in %s", certs)
 	}
-	g := newGroup(s)
+	st, err := newStore(s)
+	if err != nil {
+		return err
+	}
+	if err := st.migrate(ctx); err != nil {
+		return err
+	}
+	g, err := newGroup(s, st)
+	if err != nil {
+		return err
+	}
 	g.start()
 	go g.announce(ctx)
 	<-ctx.Done()

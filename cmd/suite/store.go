@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// storeEnv holds the PostgreSQL URL, of the role that owns the database; empty
+// for embedded storage. A URL may hold a password, so it is in the environment and
+// never among the arguments, which every user of the machine can read.
+const storeEnv = "CLINSOURCE_STORE"
+
+// store is where the rows of all services lie.
+type store struct {
+	url  *url.URL // nil: in SQLite files
+	data string
+	bin  string
+}
+
+func newStore(s settings) (store, error) {
+	st := store{data: s.data, bin: s.bin}
+	text := os.Getenv(storeEnv)
+	if text == "" {
+		return st, nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || u.User.Username() == "" {
+		return st, errors.New("STORE: write postgres://owner@host:port/database")
+	}
+	st.url = u
+	return st, os.Unsetenv(storeEnv) // It is the owner's; the services connect as their own roles.
+}
+
+// passwords is the folder with the passwords of the services' roles.
+func (s store) passwords() string { return filepath.Join(s.data, "postgres") }
+
+// migrate brings the database up to date before anything starts.
+func (s store) migrate(ctx context.Context) error {
+	if s.url == nil {
+		return nil
+	}
+	plain := *s.url
+	password, given := plain.User.Password()
+	plain.User = url.User(plain.User.Username())
+	c := exec.CommandContext(ctx, filepath.Join(s.bin, "clinctl"), "migrate", "--passwords", s.passwords())
+	c.Env = append(os.Environ(), storeEnv+"="+plain.String())
+	if given {
+		c.Env = append(c.Env, "PGPASSWORD="+password)
+	}
+	c.Stdout, c.Stderr = os.Stdout, os.Stderr
+	if err := c.Run(); err != nil {
+		return fmt.Errorf("STORE: migrate %s: %w", plain.Redacted(), err)
+	}
+	return os.Unsetenv("PGPASSWORD") // The owner's too.
+}
+
+// config gives the config to start a program on: the one at path, or with
+// PostgreSQL a copy in the data folder whose DataFile has become the program's
+// schema there.
+func (s store) config(program, path string) (string, error) {
+	if s.url == nil {
+		return path, nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	if !s.place(program, doc.Content[0]) {
+		return path, nil // It keeps no rows.
+	}
+	if text, err = yaml.Marshal(&doc); err != nil {
+		return "", err
+	}
+	folder := filepath.Join(s.data, "etc", "postgres")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return "", err
+	}
+	made := filepath.Join(folder, filepath.Base(path))
+	return made, os.WriteFile(made, text, 0o600)
+}
+
+// place puts the block Postgres in place of DataFile.
+func (s store) place(program string, root *yaml.Node) bool {
+	role := "clinsource_" + strings.TrimSuffix(program, "-rpc")
+	at := *s.url
+	at.User = url.User(role)
+	scalar := func(text string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text} }
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		if root.Content[i].Value == "DataFile" {
+			root.Content[i] = scalar("Postgres")
+			root.Content[i+1] = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: []*yaml.Node{
+				scalar("Url"), scalar(at.String()), scalar("PasswordFile"), scalar(filepath.Join(s.passwords(), role+".password")),
+			}}
+			return true
+		}
+	}
+	return false
+}
