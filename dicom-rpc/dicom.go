@@ -13,6 +13,7 @@ import (
 	"clinsource/dicom-rpc/internal/server"
 	"clinsource/dicom-rpc/internal/svc"
 	"clinsource/internal/config"
+	"clinsource/internal/disk"
 	"clinsource/internal/rpcserver"
 	dicompb "clinsource/proto/dicom"
 )
@@ -46,5 +47,6 @@ func run(ctx context.Context, args []string) error {
 	if svcCtx, err = svc.NewServiceContext(ctx, c, s.Etcd()); err != nil {
 		return err
 	}
+	disk.Watch("image files", c.ImageDir)
 	return s.Start(svcCtx)
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	_ "embed"
 	"fmt"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 
 	"clinsource/internal/config"
 	"clinsource/internal/mtls"
+	"clinsource/internal/telemetry"
 	gateway "clinsource/project-api/internal/config"
 	"clinsource/project-api/internal/handler"
 	"clinsource/project-api/internal/svc"
@@ -49,12 +51,16 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := telemetry.Start(c.Name, c.Traces, c.Telemetry); err != nil {
+		return err
+	}
 	svcCtx, err := svc.NewServiceContext(c)
 	if err != nil || checkOnly {
 		return err
 	}
 	c.Middlewares = rest.MiddlewaresConf{} // What go-zero's would do, package handler does.
 	c.CpuThreshold, c.Timeout, c.MaxBytes = 0, 0, 0
+	c.Telemetry.Disabled = true // Package telemetry's.
 	server, err := rest.NewServer(c.RestConf,
 		rest.WithTLSConfig(certificate.TLSConfig()),
 		rest.WithNotFoundHandler(handler.NotFound()),
@@ -72,5 +78,5 @@ func run(args []string) error {
 		s.ReadHeaderTimeout, s.IdleTimeout, s.MaxHeaderBytes = headersWithin, keepAliveFor, maxHeaderBytes
 		s.ReadTimeout, s.WriteTimeout = 0, 0 // Each route sets its own.
 	})
-	return nil
+	return telemetry.Stop(context.Background())
 }

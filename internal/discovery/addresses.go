@@ -140,6 +140,7 @@ func (l *addressList) read(ctx context.Context) (revision int64, err error) {
 		}
 		return 0, err
 	}
+	contactGauge.SetToCurrentTime()
 	if found := addressesIn(resp); len(found) > 0 {
 		l.update(found, "", nil)
 	} else {

@@ -18,6 +18,10 @@ var (
 		Name: "clinsource_discovery_registered",
 		Help: "1 while etcd has confirmed this process's registration under a service key.",
 	}, []string{"key"})
+	contactGauge = promauto.NewGauge(prometheus.GaugeOpts{
+		Name: "clinsource_discovery_etcd_contact_timestamp_seconds",
+		Help: "Unix time of the latest answer of etcd.",
+	})
 )
 
 func oneIf(b bool) float64 {

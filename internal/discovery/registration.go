@@ -108,6 +108,9 @@ func (r *Registration) report(err error, failuresBefore int) {
 func (r *Registration) confirm(ok bool) {
 	r.registered.Store(ok)
 	registeredGauge.WithLabelValues(r.key).Set(oneIf(ok))
+	if ok {
+		contactGauge.SetToCurrentTime()
+	}
 }
 
 // beat is one sign of life. A lease that etcd does not know any more (expired,

@@ -13,22 +13,18 @@ import (
 	"clinsource/internal/fault"
 )
 
-var inFlight = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-	Name: "clinsource_rpc_client_in_flight", Help: "Calls under way to a downstream service, by its etcd key.",
-}, []string{"downstream"})
-
-func init() { prometheus.MustRegister(inFlight) }
-
 // bulkhead bounds the calls under way to one downstream. Full means refused at
 // once: a caller that queues here would only wait for what hangs already.
 type bulkhead struct {
-	places chan struct{}
-	gauge  prometheus.Gauge
-	name   string
+	places  chan struct{}
+	gauge   prometheus.Gauge
+	refused prometheus.Counter
+	name    string
 }
 
 func newBulkhead(name string, size int) *bulkhead {
-	return &bulkhead{places: make(chan struct{}, size), gauge: inFlight.WithLabelValues(name), name: name}
+	places.WithLabelValues(name).Set(float64(size))
+	return &bulkhead{places: make(chan struct{}, size), gauge: inFlight.WithLabelValues(name), refused: refused.WithLabelValues(name), name: name}
 }
 
 func (b *bulkhead) enter() error {
@@ -37,6 +33,7 @@ func (b *bulkhead) enter() error {
 		b.gauge.Inc()
 		return nil
 	default:
+		b.refused.Inc()
 		return fault.Unavailable(fault.ReasonOverloaded, "too many calls to "+b.name+" are under way; back off and send again", time.Second)
 	}
 }

@@ -29,6 +29,7 @@ import (
 	"clinsource/internal/discovery"
 	"clinsource/internal/fault"
 	"clinsource/internal/mtls"
+	"clinsource/internal/telemetry"
 )
 
 // Config is one downstream service in a YAML, with the keys that go-zero's
@@ -92,6 +93,8 @@ func New(c Config, serviceConfig string) (zrpc.Client, error) {
 func rules(b *bulkhead, serviceConfig string) []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithDefaultServiceConfig(serviceConfig),
+		grpc.WithStatsHandler(attemptsTo(b.name)),
+		grpc.WithStatsHandler(telemetry.ClientHandler()),
 		grpc.WithChainUnaryInterceptor(b.unary, deadlined, forwardUnary),
 		grpc.WithChainStreamInterceptor(b.stream, endable, forwardStream),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),

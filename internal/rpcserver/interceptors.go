@@ -16,6 +16,7 @@ import (
 	"clinsource/internal/callinfo"
 	"clinsource/internal/fault"
 	"clinsource/internal/mtls"
+	"clinsource/internal/telemetry"
 )
 
 const (
@@ -24,6 +25,10 @@ const (
 	// that says which part ran out of time still reaches the caller.
 	answerMargin = 20 * time.Millisecond
 )
+
+// VersionKey is the metadata in which a health check's answer says which build
+// answers.
+const VersionKey = "clinsource-version"
 
 // guard is what every call passes before its handler.
 type guard struct {
@@ -46,6 +51,9 @@ func (g *guard) stream() []grpc.StreamServerInterceptor {
 // into faults, counts, and logs.
 func (g *guard) observeUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
 	ctx = named(ctx)
+	if isHealth(info.FullMethod) {
+		_ = grpc.SetHeader(ctx, metadata.Pairs(VersionKey, telemetry.Version())) // For clinctl status.
+	}
 	start := time.Now()
 	defer func() {
 		err = g.conclude(ctx, info.FullMethod, start, recovered(recover(), err))
@@ -102,10 +110,12 @@ func (g *guard) conclude(ctx context.Context, method string, start time.Time, er
 		logx.Field("method", method), logx.Field("request_id", callinfo.RequestID(ctx)),
 		logx.Field("peer", callinfo.Peer(ctx)), logx.Field("ms", float64(took.Microseconds())/1000),
 	}
+	fields = append(fields, telemetry.Fields(ctx)...)
 	var out error
+	var reason string
 	if err != nil {
 		f := fault.From(err)
-		code, out = f.Code, f.GRPCStatus().Err()
+		code, reason, out = f.Code, f.Reason, f.GRPCStatus().Err()
 		fields = append(fields, logx.Field("reason", f.Reason))
 		if f.Code == codes.Internal || f.Code == codes.DataLoss {
 			fields = append(fields, causeOf(f)...)
@@ -113,6 +123,7 @@ func (g *guard) conclude(ctx context.Context, method string, start time.Time, er
 	}
 	fields = append(fields, logx.Field("code", code.String()))
 	observe(method, code, took)
+	telemetry.Tell(ctx, callinfo.RequestID(ctx), reason)
 	switch {
 	case code == codes.Internal || code == codes.DataLoss:
 		logx.Errorw("call", fields...)

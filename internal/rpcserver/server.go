@@ -7,8 +7,8 @@
 // A service's main loads its config, opens its store and calls New and Start;
 // no service sets an interceptor or a credential itself. go-zero's own
 // interceptors are off, because they print requests (Stat), let a handler run
-// on after its timeout (Timeout) or refuse callers for the faults of others
-// (Breaker, Shedding); what replaces them is in interceptors.go.
+// on after its timeout (Timeout), put addresses and error texts into spans (Trace)
+// or refuse callers for the faults of others (Breaker, Shedding); what replaces them is in interceptors.go.
 package rpcserver
 
 import (
@@ -32,6 +32,7 @@ import (
 	"clinsource/internal/discovery"
 	"clinsource/internal/mtls"
 	"clinsource/internal/rpcclient"
+	"clinsource/internal/telemetry"
 )
 
 // Config is what every service's YAML holds: go-zero's own keys, and ours.
@@ -41,6 +42,7 @@ type Config struct {
 	Peers    mtls.PeerList    // gRPC service -> names of the processes that may call it.
 	Tokens   auth.Config      // Whose bearer tokens are taken.
 	AlsoKeys []string         `json:",optional"` // Further etcd keys for the same address.
+	Traces   telemetry.Config `json:",optional"` // Where traces go; left out, nothing is traced.
 }
 
 // Bounds that no config changes.
@@ -81,6 +83,9 @@ func WithIdleLimit(d time.Duration) Option {
 func New(c Config, register func(*grpc.Server), opts ...Option) (*Server, error) {
 	options, err := serverOptions(c, register, opts...)
 	if err != nil {
+		return nil, err
+	}
+	if err := telemetry.Start(c.Name, c.Traces, c.Telemetry); err != nil {
 		return nil, err
 	}
 	s := &Server{config: c}
@@ -125,7 +130,11 @@ func serverOptions(c Config, register func(*grpc.Server), opts ...Option) ([]grp
 	for _, opt := range opts {
 		opt(g)
 	}
+	limit.Set(g.limit.Seconds())
+	seen := trafficOf(register)
 	return []grpc.ServerOption{
+		grpc.StatsHandler(seen),
+		grpc.StatsHandler(telemetry.ServerHandler(seen.known)),
 		grpc.Creds(credentials.Credentials()),
 		grpc.ChainUnaryInterceptor(g.unary()...),
 		grpc.ChainStreamInterceptor(g.stream()...),
@@ -149,7 +158,8 @@ func quiet(c zrpc.RpcServerConf) zrpc.RpcServerConf {
 	c.Etcd.Hosts, c.Etcd.Key = nil, "" // Registration is ours.
 	c.Timeout = 0
 	c.CpuThreshold = 0
-	c.Middlewares = zrpc.ServerMiddlewaresConf{Trace: c.Middlewares.Trace}
+	c.Middlewares = zrpc.ServerMiddlewaresConf{}
+	c.Telemetry.Disabled = true // Package telemetry's.
 	c.Health = true
 	return c
 }
@@ -182,7 +192,7 @@ func (s *Server) Start(closer io.Closer) error {
 	s.zrpc.Start()
 	err := closer.Close()
 	logx.Infof("%s has stopped", s.config.Name)
-	return errors.Join(err, s.etcd.Close())
+	return errors.Join(err, s.etcd.Close(), telemetry.Stop(context.Background()))
 }
 
 // Etcd gives the process's one etcd client, for its own callers' discovery.

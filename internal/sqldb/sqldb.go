@@ -170,6 +170,7 @@ func open(ctx context.Context, cfg Config, migrations fs.FS) (*DB, error) {
 		}
 		db.writers = append(db.writers, newWriter(cfg, on, db.queue))
 	}
+	expect(cfg)
 	for _, w := range db.writers {
 		go w.run()
 	}

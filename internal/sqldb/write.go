@@ -21,6 +21,10 @@ import (
 //   - an engine error (see [IsFull]) when BEGIN or COMMIT failed: nothing was
 //     kept, unless it says ErrOutcomeUnknown as well.
 func (db *DB) Write(ctx context.Context, f func(tx *Tx) error, keys ...string) error {
+	return observeWrite(ctx, db.cfg.Name, func(ctx context.Context) error { return db.write(ctx, f, keys) })
+}
+
+func (db *DB) write(ctx context.Context, f func(tx *Tx) error, keys []string) error {
 	if err := checkContext(ctx); err != nil {
 		return err
 	}

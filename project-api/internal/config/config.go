@@ -10,6 +10,7 @@ import (
 
 	"clinsource/internal/auth"
 	"clinsource/internal/rpcclient"
+	"clinsource/internal/telemetry"
 )
 
 // Config of project-api.
@@ -22,6 +23,7 @@ type Config struct {
 	SubjectRpc    rpcclient.Config
 	MedicationRpc rpcclient.Config
 	Budgets       Budgets
+	Traces        telemetry.Config `json:",optional"` // Where traces go; left out, nothing is traced.
 }
 
 // Budgets is how long the gateway waits for each downstream call. A caller's
@@ -42,12 +44,16 @@ type Budgets struct {
 // Validate refuses budgets that cannot hold. go-zero's loader calls it.
 func (c Config) Validate() error { return c.Budgets.check() }
 
-func (b Budgets) check() error {
-	calls := map[string]time.Duration{
+// Calls names the budgets of single calls, each less than Request.
+func (b Budgets) Calls() map[string]time.Duration {
+	return map[string]time.Duration{
 		"Subjects": b.Subjects, "Vitals": b.Vitals, "Images": b.Images, "Reports": b.Reports,
 		"Medications": b.Medications, "Write": b.Write, "Batch": b.Batch,
 	}
-	for name, d := range calls {
+}
+
+func (b Budgets) check() error {
+	for name, d := range b.Calls() {
 		if d <= 0 {
 			return fmt.Errorf("Budgets.%s must be positive: no call without a limit", name)
 		}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/zeromicro/go-zero/rest/pathvar"
@@ -55,6 +56,7 @@ type state struct {
 	status    int
 	reason    string
 	written   int64
+	read      atomic.Int64 // Of the body; a handler may read on beside the answer.
 }
 
 // endpoint is a handler that returns its refusal instead of writing it.

@@ -7,29 +7,16 @@ import (
 	"net/url"
 	"path"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/zeromicro/go-zero/core/logx"
 
 	"clinsource/internal/callinfo"
 	"clinsource/internal/fault"
+	"clinsource/internal/telemetry"
 	"clinsource/project-api/internal/problem"
 )
-
-var (
-	requests = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "clinsource_gateway_requests_total", Help: "Requests answered, by route pattern and status.",
-	}, []string{"route", "status"})
-	durations = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "clinsource_gateway_duration_seconds", Help: "Time to answer, by route pattern.",
-		Buckets: []float64{.0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60, 600},
-	}, []string{"route"})
-)
-
-func init() { prometheus.MustRegister(requests, durations) }
 
 type stateKey struct{}
 
@@ -50,17 +37,21 @@ func Edge(next http.Handler) http.Handler {
 			id = callinfo.NewRequestID()
 		}
 		st := &state{requestID: id, route: "none"}
-		ctx := callinfo.WithRequestID(context.WithValue(r.Context(), stateKey{}, st), id)
-		r = r.WithContext(ctx)
+		ctx, span := telemetry.BeginRequest(callinfo.WithRequestID(context.WithValue(r.Context(), stateKey{}, st), id), id)
+		r = counting(r.WithContext(ctx), st)
 		header := w.Header()
 		header.Set("X-Request-Id", id)
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Strict-Transport-Security", "max-age=31536000")
 		out := &writer{ResponseWriter: w, state: st}
 		begun := time.Now()
+		inFlight.Inc()
 		defer func() {
 			aborted := conclude(out, r, st, recover())
-			logRequest(st, time.Since(begun))
+			inFlight.Dec()
+			count(st, time.Since(begun))
+			span.EndRequest(st.route, st.status, st.reason)
+			logRequest(ctx, st, time.Since(begun))
 			if aborted {
 				panic(http.ErrAbortHandler) // net/http's way to cut a connection.
 			}
@@ -99,14 +90,12 @@ func conclude(w *writer, r *http.Request, st *state, p any) (aborted bool) {
 	return false
 }
 
-func logRequest(st *state, took time.Duration) {
-	requests.WithLabelValues(st.route, strconv.Itoa(st.status)).Inc()
-	durations.WithLabelValues(st.route).Observe(took.Seconds())
+func logRequest(ctx context.Context, st *state, took time.Duration) {
 	if st.route == "GET /healthz" || st.route == "GET /readyz" {
 		return
 	}
-	logx.Infow("request", logx.Field("route", st.route), logx.Field("status", st.status), logx.Field("reason", st.reason),
-		logx.Field("ms", float64(took.Microseconds())/1000), logx.Field("bytes", st.written), logx.Field("request_id", st.requestID))
+	logx.Infow("request", append(telemetry.Fields(ctx), logx.Field("route", st.route), logx.Field("status", st.status), logx.Field("reason", st.reason),
+		logx.Field("ms", float64(took.Microseconds())/1000), logx.Field("bytes", st.written), logx.Field("request_id", st.requestID))...)
 }
 
 // writer notes what is sent.

@@ -81,7 +81,9 @@ func (s *routes) table() []route {
 // Register adds all routes to the server.
 func Register(server *rest.Server, svcCtx *svc.ServiceContext, pages Pages) {
 	s := &routes{svcCtx: svcCtx, page: pages, locks: memorylocker.New()}
+	showBudgets(svcCtx.Budgets)
 	for _, rt := range s.table() {
+		expect(rt.method + " " + rt.path)
 		server.AddRoute(rest.Route{Method: rt.method, Path: rt.path, Handler: s.handle(rt)})
 	}
 }
