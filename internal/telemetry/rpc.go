@@ -56,18 +56,14 @@ func (clientHandler) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context
 // that it is in is taken up, the free text beside it (tracestate, baggage) is not.
 func (h serverHandler) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
 	t := active.Load()
-	if t == nil || isHealth(info.FullMethodName) {
+	if t == nil || !h.known(info.FullMethodName) { // gRPC never tells the end of a call to an unknown method.
 		return ctx
-	}
-	name := "unknown"
-	if h.known(info.FullMethodName) {
-		name = nameOf(info.FullMethodName)
 	}
 	if md, ok := metadata.FromIncomingContext(ctx); ok {
 		parent := trace.SpanContextFromContext(w3c.Extract(ctx, carrier(md)))
 		ctx = trace.ContextWithRemoteSpanContext(ctx, parent.WithTraceState(trace.TraceState{}))
 	}
-	ctx, _ = t.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindServer))
+	ctx, _ = t.tracer.Start(ctx, nameOf(info.FullMethodName), trace.WithSpanKind(trace.SpanKindServer))
 	return context.WithValue(ctx, serverKey{}, trace.SpanFromContext(ctx))
 }
 
