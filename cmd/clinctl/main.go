@@ -1,6 +1,8 @@
 // clinctl is the command line of clinsource: it makes development tokens, sends
-// images, fills a demonstration project, and backs up and restores. What an app
-// does too (upload, demo) goes through the gateway, as any app would; URL, CA and token come from flags or the
+// images, fills a demonstration project, tells an operator how an installation is
+// (status, doctor: these ask every process, with a certificate that may), and backs
+// up and restores. What an app does too (upload, demo) goes through the gateway, as
+// any app would; URL, CA and token come from flags or the
 // environment (CLINSOURCE_URL, CLINSOURCE_CA, CLINSOURCE_TOKEN), with defaults
 // for the development suite.
 package main
@@ -26,6 +28,8 @@ func commands() []command {
 	return []command{
 		{"token", "print a token of the development issuer", runToken},
 		{"upload", "send DICOM files and folders, with progress; goes on after any break", runUpload},
+		{"status", "show who is registered, and how they are", runStatus},
+		{"doctor", "check certificates, clocks, disks, databases and configs", runDoctor},
 		{"demo", "fill the project demo", runDemo},
 		{"backup", "copy all data into one encrypted file, while the suite runs", runBackup},
 		{"restore", "make the data of a backup again, in a new folder", runRestore},

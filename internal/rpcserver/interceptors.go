@@ -26,10 +26,6 @@ const (
 	answerMargin = 20 * time.Millisecond
 )
 
-// VersionKey is the metadata in which a health check's answer says which build
-// answers.
-const VersionKey = "clinsource-version"
-
 // guard is what every call passes before its handler.
 type guard struct {
 	peers     mtls.PeerList
@@ -52,7 +48,7 @@ func (g *guard) stream() []grpc.StreamServerInterceptor {
 func (g *guard) observeUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
 	ctx = named(ctx)
 	if isHealth(info.FullMethod) {
-		_ = grpc.SetHeader(ctx, metadata.Pairs(VersionKey, telemetry.Version())) // For clinctl status.
+		_ = grpc.SetHeader(ctx, metadata.Pairs(telemetry.VersionKey, telemetry.Version())) // For clinctl status.
 	}
 	start := time.Now()
 	defer func() {

@@ -11,6 +11,10 @@ var build = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 	Name: "clinsource_build_info", Help: "1; its labels say which build of which process this is.",
 }, []string{"service", "version", "go_version"})
 
+// VersionKey is the metadata in which the answer to a gRPC health check says which
+// build answers.
+const VersionKey = "clinsource-version"
+
 func init() { prometheus.MustRegister(build) }
 
 func identify(service string) {
