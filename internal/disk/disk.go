@@ -1,4 +1,6 @@
-// Package disk tells how much room is left where a process keeps its data.
+// Package disk tells how much room is left where a process keeps its data: as
+// metrics, looked up when they are scraped, and to clinctl doctor. What is counted
+// is what this user may fill, as the kernel counts it.
 package disk
 
 import (
