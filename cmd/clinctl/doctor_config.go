@@ -48,7 +48,7 @@ func (d *doctor) checkConfig(ctx context.Context, name, path string) {
 		d.warn(about, "name the folder of the binaries with --bin", "not checked: there is no %s", binary)
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, 20*askWithin)
+	ctx, cancel := context.WithTimeout(ctx, 20*questionWithin)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, binary, "-f", path, "-t").CombinedOutput()
 	if err != nil {

@@ -23,8 +23,8 @@ const (
 	failBefore = 3 * 24 * time.Hour
 )
 
-// askWithin bounds one question to one process.
-const askWithin = 3 * time.Second
+// questionWithin bounds one question to one process.
+const questionWithin = 3 * time.Second
 
 // operator is where the parts of an installation are, and the certificate that
 // may ask them for their health: by default the launcher's own, of development.
@@ -86,7 +86,7 @@ const maxAnswer = 4 << 20
 // get asks an HTTPS server whose certificate names it so; http:// is for the
 // metrics, which are on the loopback.
 func (o *operator) get(ctx context.Context, server, url string) (a answer, err error) {
-	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	ctx, cancel := context.WithTimeout(ctx, questionWithin)
 	defer cancel()
 	transport := &http.Transport{DisableKeepAlives: true}
 	if server != "" {

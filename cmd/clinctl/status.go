@@ -155,7 +155,7 @@ func (o *operator) ask(ctx context.Context, process, address string) processStat
 		return p
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	ctx, cancel := context.WithTimeout(ctx, questionWithin)
 	defer cancel()
 	var header metadata.MD
 	var other peer.Peer
@@ -226,7 +226,7 @@ func (o *operator) readMetrics(ctx context.Context, s *status) (builds map[strin
 func short(err error) string {
 	text := err.Error()
 	if errors.Is(err, context.DeadlineExceeded) || strings.Contains(text, "context deadline exceeded") {
-		return fmt.Sprintf("no answer within %v", askWithin)
+		return fmt.Sprintf("no answer within %v", questionWithin)
 	}
 	var dial *net.OpError
 	if errors.As(err, &dial) {
