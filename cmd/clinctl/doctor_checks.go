@@ -172,6 +172,10 @@ func (d *doctor) room(about, folder string) {
 		d.fail(about, "make "+folder+" readable for whoever runs this", "%v", err)
 		return
 	}
+	d.judgeRoom(about, free, size)
+}
+
+func (d *doctor) judgeRoom(about string, free, size uint64) {
 	const do = "make room, or move the data to a larger disk; what does not fit is refused (507), nothing is lost"
 	switch part := 100 * float64(free) / float64(size); {
 	case part < 3:
