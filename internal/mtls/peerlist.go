@@ -17,7 +17,7 @@ import (
 
 // PeerList says which processes may call which gRPC service: the service's
 // full name ("vitals.VitalsService") to the callers' certificate names. What
-// is not listed is refused, health checks included.
+// is not listed is refused. Everybody on the list may ask for health.
 type PeerList map[string][]string
 
 // Check compares the list with the services that a server has registered
@@ -60,6 +60,17 @@ func suggest(written string, known []string) string {
 func (l PeerList) Allow(fullMethod, peer string) bool {
 	service := serviceOf(fullMethod)
 	return service != "" && peer != "" && slices.Contains(l[service], peer)
+}
+
+// Knows reports whether peer may call anything at all. Who may call a server may
+// also ask it whether it is well, and clients do so before each is used.
+func (l PeerList) Knows(peer string) bool {
+	for _, callers := range l {
+		if peer != "" && slices.Contains(callers, peer) {
+			return true
+		}
+	}
+	return false
 }
 
 // serviceOf gives the empty string for what is not a full method name.

@@ -2,8 +2,11 @@
 // call between processes the same rules: mutual TLS 1.3 with the server's name
 // checked, addresses from etcd (internal/discovery), no call without a deadline,
 // a bound on calls at once (a bulkhead: a downstream that hangs fills its own
-// compartment and no other), the caller's token and request id passed on, and
-// retries by the service config of the client package.
+// compartment and no other), the caller's token and request id passed on,
+// retries by the service config of the client package (on another replica where
+// there is one), a second attempt beside a slow first one (hedge.go), replicas
+// left out that hang or fail (picker.go), and a breaker for a service that has
+// been silent for long (breaker.go).
 //
 // go-zero's client interceptors are off: Duration prints requests, Breaker
 // answers with an error that is no status and turns one caller's timeout into
@@ -23,6 +26,9 @@ import (
 	"github.com/zeromicro/go-zero/zrpc"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/experimental"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 
 	"clinsource/internal/callinfo"
@@ -91,12 +97,13 @@ func New(c Config, serviceConfig string) (zrpc.Client, error) {
 
 // rules are the dial options that do not depend on who and where the server is.
 func rules(b *bulkhead, serviceConfig string) []grpc.DialOption {
+	silence, hedges := newBreaker(b.name), newHedger(b.name, cap(b.places))
 	return []grpc.DialOption{
 		grpc.WithDefaultServiceConfig(serviceConfig),
 		grpc.WithStatsHandler(attemptsTo(b.name)),
 		grpc.WithStatsHandler(telemetry.ClientHandler()),
-		grpc.WithChainUnaryInterceptor(b.unary, deadlined, forwardUnary),
-		grpc.WithChainStreamInterceptor(b.stream, endable, forwardStream),
+		grpc.WithChainUnaryInterceptor(b.unary, deadlined, forwardUnary, silence.unary, hedges.unary),
+		grpc.WithChainStreamInterceptor(b.stream, endable, forwardStream, silence.stream),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
 		grpc.WithInitialWindowSize(streamWindow), // Fixed: the estimate would grow to 16 MiB for each slow reader of an image.
 		grpc.WithInitialConnWindowSize(16 * streamWindow),
@@ -104,25 +111,33 @@ func rules(b *bulkhead, serviceConfig string) []grpc.DialOption {
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
 			MinConnectTimeout: 5 * time.Second,
 		}),
+		// Finds a host that is gone without a word, and not a server that is slow.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 15 * time.Second, Timeout: 10 * time.Second}),
+		experimental.WithBufferPool(buffers),
 		grpc.WithNoProxy(),
 	}
 }
 
+// buffers has a size between gRPC's own 32 KiB and 1 MiB: the chunks of images
+// came in buffers four times their size, and those are what slow readers hold.
+var buffers = mem.NewTieredBufferPool(256, 4<<10, 16<<10, 32<<10, 512<<10, 1<<20)
+
 // streamWindow is what a server may send ahead of the reader of one stream.
 const streamWindow = 1 << 20
 
-// RetryPolicy makes a service config for the services named: p2c balancing, and
-// retries of what the contract calls retry safe when the server was away,
-// throttled so that retries never become the load.
+// RetryPolicy makes a service config for the services named: balancing over the
+// replicas that call themselves healthy, and retries of what the contract calls
+// retry safe when the server was away, throttled so that retries never become
+// the load: half of the tokens are one retry for each call that may be under way.
 func RetryPolicy(services ...string) string {
 	names := make([]string, len(services))
 	for i, s := range services {
 		names[i] = fmt.Sprintf(`{"service":%q}`, s)
 	}
-	return fmt.Sprintf(`{"loadBalancingConfig":[{"p2c_ewma":{}}],`+
-		`"retryThrottling":{"maxTokens":100,"tokenRatio":0.1},`+
+	return fmt.Sprintf(`{"loadBalancingConfig":[{%q:{}}],"healthCheckConfig":{"serviceName":""},`+
+		`"retryThrottling":{"maxTokens":1000,"tokenRatio":0.1},`+
 		`"methodConfig":[{"name":[%s],"retryPolicy":{"maxAttempts":3,"initialBackoff":"0.05s","maxBackoff":"0.5s",`+
-		`"backoffMultiplier":2,"retryableStatusCodes":["UNAVAILABLE"]}}]}`, strings.Join(names, ","))
+		`"backoffMultiplier":2,"retryableStatusCodes":["UNAVAILABLE"]}}]}`, balancerName, strings.Join(names, ","))
 }
 
 // deadlined refuses a unary call that could wait for ever.
