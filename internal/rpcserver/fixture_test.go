@@ -68,6 +68,7 @@ func (s *service) register(g *grpc.Server) { dicompb.RegisterDicomServiceServer(
 // zrpc.Server cannot be stopped but by a signal.
 type fixture struct {
 	*service
+	guard            *guard
 	dir, addr, token string
 	log              *logged
 }
@@ -99,7 +100,7 @@ func configOf(dir string) Config {
 func serve(t *testing.T, s *service, opts ...Option) *fixture {
 	t.Helper()
 	dir := certificates(t)
-	options, err := serverOptions(configOf(dir), s.register, opts...)
+	g, options, err := serverOptions(configOf(dir), s.register, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +118,7 @@ func serve(t *testing.T, s *service, opts ...Option) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &fixture{service: s, dir: dir, addr: listener.Addr().String(), token: token, log: capture(t)}
+	return &fixture{service: s, guard: g, dir: dir, addr: listener.Addr().String(), token: token, log: capture(t)}
 }
 
 // as connects as the process.

@@ -33,7 +33,12 @@ type guard struct {
 	limit     time.Duration // Of a unary call; the caller's shorter one wins.
 	idle      time.Duration // Of a stream without a message.
 	tokenFree map[string]bool
+	stopping  chan struct{} // Closed when streams are to end.
 }
+
+// endStreams lets every stream that waits for its caller's next message wait no
+// longer.
+func (g *guard) endStreams() { close(g.stopping) }
 
 func (g *guard) unary() []grpc.UnaryServerInterceptor {
 	return []grpc.UnaryServerInterceptor{g.observeUnary, g.admitUnary}
@@ -176,7 +181,7 @@ func (g *guard) admitStream(srv any, ss grpc.ServerStream, info *grpc.StreamServ
 	if isHealth(info.FullMethod) {
 		idle = 0 // A watch is silent by nature.
 	}
-	return handler(srv, &stream{ServerStream: ss, ctx: ctx, idle: idle})
+	return handler(srv, &stream{ServerStream: ss, ctx: ctx, idle: idle, stopping: g.stopping})
 }
 
 // admit checks the peer, then the token.

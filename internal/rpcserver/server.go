@@ -25,6 +25,7 @@ import (
 	"github.com/zeromicro/go-zero/core/prometheus"
 	"github.com/zeromicro/go-zero/zrpc"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 
@@ -49,9 +50,12 @@ type Config struct {
 const (
 	maxMessage       = 2 << 20 // A chunk of 1 MiB and its frame.
 	maxStreams       = 1024    // Calls at once on one connection.
-	drainFor         = 6 * time.Second
-	forceQuitAfter   = 10 * time.Second
 	deregisterWithin = 2 * time.Second
+	forceQuitAfter   = 10 * time.Second
+	// Of a stop, from when no new call comes any more (a second after SIGTERM):
+	// calls get their answers, then long streams are told, then all is cut.
+	streamsEndAfter = 2 * time.Second
+	drainFor        = 4 * time.Second
 )
 
 // Server is a service that listens, is registered, and stops in good order.
@@ -59,6 +63,8 @@ type Server struct {
 	config Config
 	zrpc   *zrpc.RpcServer
 	etcd   *discovery.Client
+	health *health.Server
+	guard  *guard
 }
 
 // Option changes what a server asks of its callers.
@@ -81,20 +87,21 @@ func WithIdleLimit(d time.Duration) Option {
 
 // New checks all that can be checked before listening and makes the server.
 func New(c Config, register func(*grpc.Server), opts ...Option) (*Server, error) {
-	options, err := serverOptions(c, register, opts...)
+	g, options, err := serverOptions(c, register, opts...)
 	if err != nil {
 		return nil, err
 	}
 	if err := telemetry.Start(c.Name, c.Traces, c.Telemetry); err != nil {
 		return nil, err
 	}
-	s := &Server{config: c}
+	s := &Server{config: c, health: health.NewServer(), guard: g}
 	if s.etcd, err = rpcclient.Etcd(c.Etcd); err != nil {
 		return nil, err
 	}
 	prometheus.Enable()
 	s.zrpc, err = zrpc.NewServer(quiet(c.RpcServerConf), func(server *grpc.Server) {
 		register(server) // zrpc calls this when it listens already.
+		healthpb.RegisterHealthServer(server, s.health)
 		s.listening(server)
 	})
 	if err != nil {
@@ -108,31 +115,31 @@ func New(c Config, register func(*grpc.Server), opts ...Option) (*Server, error)
 
 // serverOptions checks the parts of the config that guard the calls, and makes
 // of them what a grpc.Server needs.
-func serverOptions(c Config, register func(*grpc.Server), opts ...Option) ([]grpc.ServerOption, error) {
+func serverOptions(c Config, register func(*grpc.Server), opts ...Option) (*guard, []grpc.ServerOption, error) {
 	credentials, err := mtls.NewServer(c.Tls)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	verifier, err := auth.NewVerifier(c.Tokens)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if c.Timeout <= 0 {
-		return nil, errors.New("Timeout must be positive: no call without a limit")
+		return nil, nil, errors.New("Timeout must be positive: no call without a limit")
 	}
 	if err := c.Peers.Check(services(register)); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	g := &guard{
 		peers: c.Peers, verifier: verifier, limit: time.Duration(c.Timeout) * time.Millisecond,
-		idle: defaultIdle, tokenFree: map[string]bool{},
+		idle: defaultIdle, tokenFree: map[string]bool{}, stopping: make(chan struct{}),
 	}
 	for _, opt := range opts {
 		opt(g)
 	}
 	limit.Set(g.limit.Seconds())
 	seen := trafficOf(register)
-	return []grpc.ServerOption{
+	return g, []grpc.ServerOption{
 		grpc.StatsHandler(seen),
 		grpc.StatsHandler(telemetry.ServerHandler(seen.known)),
 		grpc.Creds(credentials.Credentials()),
@@ -145,7 +152,7 @@ func serverOptions(c Config, register func(*grpc.Server), opts ...Option) ([]grp
 	}, nil
 }
 
-// services names what register registers, and health, which zrpc adds.
+// services names what register registers, and health, which New adds.
 func services(register func(*grpc.Server)) []string {
 	probe := grpc.NewServer()
 	register(probe)
@@ -160,11 +167,15 @@ func quiet(c zrpc.RpcServerConf) zrpc.RpcServerConf {
 	c.CpuThreshold = 0
 	c.Middlewares = zrpc.ServerMiddlewaresConf{}
 	c.Telemetry.Disabled = true // Package telemetry's.
-	c.Health = true
+	c.Health = false            // Ours says that it stops while zrpc's would still wait.
 	return c
 }
 
-// listening registers the address everywhere, and arranges the way out.
+// listening registers the address everywhere, and arranges the way out: at
+// SIGTERM the address is taken back and health says NOT_SERVING, so that callers
+// turn to others; a second later the connections are told to end after the calls
+// that they carry; streams that go on for long are ended so that they can say how
+// far they came; and then the rest is cut.
 func (s *Server) listening(server *grpc.Server) {
 	addr, err := discovery.RegisterAddress(s.config.ListenOn)
 	if err != nil {
@@ -180,7 +191,9 @@ func (s *Server) listening(server *grpc.Server) {
 			}
 		})
 	}
+	proc.AddWrapUpListener(s.health.Shutdown)
 	proc.AddShutdownListener(func() {
+		time.AfterFunc(streamsEndAfter, s.guard.endStreams)
 		time.AfterFunc(drainFor, server.Stop) // GracefulStop alone waits for the last stream.
 	})
 	logx.Infof("%s listens on %s", s.config.Name, s.config.ListenOn)

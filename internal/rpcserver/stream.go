@@ -16,22 +16,24 @@ type stream struct {
 	grpc.ServerStream
 	ctx  context.Context
 	idle time.Duration // 0: none.
+
+	stopping <-chan struct{} // Closed: no message is waited for any more.
 }
 
 func (s *stream) Context() context.Context { return s.ctx }
 
 func (s *stream) RecvMsg(m any) error {
-	return s.within(func() error { return s.ServerStream.RecvMsg(m) })
+	return s.within(func() error { return s.ServerStream.RecvMsg(m) }, s.stopping)
 }
 
 func (s *stream) SendMsg(m any) error {
-	return s.within(func() error { return s.ServerStream.SendMsg(m) })
+	return s.within(func() error { return s.ServerStream.SendMsg(m) }, nil) // What was asked for is sent as long as there is time.
 }
 
 // within waits for one message no longer than the idle limit. grpc cannot be
 // told to stop waiting, so the wait goes on beside us: the handler returns with
 // the fault, that ends the stream, and the end of the stream ends the wait.
-func (s *stream) within(pass func() error) error {
+func (s *stream) within(pass func() error, stopping <-chan struct{}) error {
 	if s.idle == 0 {
 		return pass()
 	}
@@ -42,6 +44,8 @@ func (s *stream) within(pass func() error) error {
 	select {
 	case err := <-done:
 		return err
+	case <-stopping:
+		return fault.Unavailable(fault.ReasonUnavailable, "the server is about to stop; open the stream again and go on from what was committed", time.Second)
 	case <-timer.C:
 		return fault.DeadlineExceeded("no message passed on the stream for too long; open it again")
 	}

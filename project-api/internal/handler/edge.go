@@ -41,6 +41,9 @@ func Edge(next http.Handler) http.Handler {
 		r = counting(r.WithContext(ctx), st)
 		header := w.Header()
 		header.Set("X-Request-Id", id)
+		if leaving.Load() {
+			header.Set("Connection", "close") // HTTP/2: GOAWAY. The caller's next request goes elsewhere.
+		}
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Strict-Transport-Security", "max-age=31536000")
 		out := &writer{ResponseWriter: w, state: st}
