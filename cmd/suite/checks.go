@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,44 +26,61 @@ type checks struct {
 	conns []*grpc.ClientConn
 }
 
-func newChecks() (*checks, error) {
+func newChecks(p *plan) (*checks, error) {
 	c := &checks{ask: map[string]func(context.Context) error{}, done: map[string]bool{}}
-	for i, name := range []string{"vitals-rpc", "dicom-rpc", "epro-rpc", "subject-rpc"} {
-		if err := c.addGRPC(name, fmt.Sprintf("127.0.0.1:%d", 9101+i)); err != nil {
-			return nil, err
-		}
+	if err := c.addHTTP("etcd", "etcd", "https://"+etcdHosts[0]+"/health"); err != nil {
+		return nil, err
 	}
-	for name, url := range map[string]string{"etcd": "https://127.0.0.1:2379/health", "project-api": gatewayURL + "/readyz"} {
-		if err := c.addHTTP(name, url); err != nil {
-			return nil, err
+	for _, k := range p.kinds {
+		for _, r := range k.replicas {
+			if err := c.addReplica(p, k, r); err != nil {
+				return nil, err
+			}
 		}
-	}
-	c.addKnows("project-api's discovery", 9200, "vitals.rpc", "dicom.rpc", "epro.rpc", "subject.rpc", "medication.rpc")
-	for i, name := range []string{"vitals-rpc", "dicom-rpc", "epro-rpc"} {
-		c.addKnows(name+"'s discovery", 9201+i, "subject.rpc")
 	}
 	return c, nil
 }
 
-// addKnows waits until a process has found those that it calls, by its metrics:
-// before that its first calls would find nobody.
-func (c *checks) addKnows(name string, port int, keys ...string) {
-	url := fmt.Sprintf("http://127.0.0.1:%d/metrics", port)
-	c.names = append(c.names, name)
-	c.ask[name] = func(ctx context.Context) error {
-		text, err := get(ctx, &http.Client{Timeout: checkWithin}, url)
-		if err != nil {
-			return err
+// addReplica asks a process whether it is well, and whether it has found those
+// that it calls.
+func (c *checks) addReplica(p *plan, k kind, r replica) error {
+	switch k.name {
+	case "project-api":
+		for _, called := range p.kinds {
+			c.addKnows(r, len(called.replicas), called.keys...)
 		}
-		for _, key := range keys {
-			gauge := fmt.Sprintf("clinsource_discovery_addresses{key=%q} ", key)
-			_, value, found := strings.Cut(text, gauge)
-			if !found || strings.HasPrefix(value, "0\n") {
+		return c.addHTTP(k.name, r.name, "https://"+r.listen+"/readyz")
+	case "subject-rpc": // Calls nobody.
+	default:
+		registry := p.kindOf("subject-rpc")
+		c.addKnows(r, len(registry.replicas), registry.keys[0])
+	}
+	return c.addGRPC(k.name, r.name, r.listen)
+}
+
+// addKnows waits until a process has found so many of each that it calls, by its
+// metrics: before that its first calls would find nobody.
+func (c *checks) addKnows(r replica, replicas int, keys ...string) {
+	url := fmt.Sprintf("http://127.0.0.1:%d/metrics", r.metrics)
+	for _, key := range keys {
+		c.add(fmt.Sprintf("%s to find %s", r.name, key), func(ctx context.Context) error {
+			text, err := get(ctx, &http.Client{Timeout: checkWithin}, url)
+			if err != nil {
+				return err
+			}
+			_, value, _ := strings.Cut(text, fmt.Sprintf("clinsource_discovery_addresses{key=%q} ", key))
+			value, _, _ = strings.Cut(value, "\n")
+			if n, err := strconv.Atoi(value); err != nil || n < replicas {
 				return fmt.Errorf("%s is not found yet", key)
 			}
-		}
-		return nil
+			return nil
+		})
 	}
+}
+
+func (c *checks) add(name string, ask func(context.Context) error) {
+	c.names = append(c.names, name)
+	c.ask[name] = ask
 }
 
 // maxAnswer bounds what a check reads.
@@ -91,8 +109,8 @@ func client(server string) (*mtls.Client, error) {
 	})
 }
 
-func (c *checks) addGRPC(name, addr string) error {
-	files, err := client(name)
+func (c *checks) addGRPC(server, name, addr string) error {
+	files, err := client(server)
 	if err != nil {
 		return err
 	}
@@ -103,30 +121,28 @@ func (c *checks) addGRPC(name, addr string) error {
 	}
 	c.conns = append(c.conns, conn)
 	health := healthpb.NewHealthClient(conn)
-	c.names = append(c.names, name)
-	c.ask[name] = func(ctx context.Context) error {
+	c.add(name, func(ctx context.Context) error {
 		resp, err := health.Check(ctx, &healthpb.HealthCheckRequest{}, grpc.WaitForReady(true))
 		if err == nil && resp.GetStatus() != healthpb.HealthCheckResponse_SERVING {
 			err = fmt.Errorf("not serving")
 		}
 		return err
-	}
+	})
 	return nil
 }
 
-func (c *checks) addHTTP(name, url string) error {
-	files, err := client(name)
+func (c *checks) addHTTP(server, name, url string) error {
+	files, err := client(server)
 	if err != nil {
 		return err
 	}
 	tls := files.TLSConfig()
 	tls.NextProtos = nil
 	web := &http.Client{Transport: &http.Transport{TLSClientConfig: tls, DisableKeepAlives: true}}
-	c.names = append(c.names, name)
-	c.ask[name] = func(ctx context.Context) error {
+	c.add(name, func(ctx context.Context) error {
 		_, err := get(ctx, web, url)
 		return err
-	}
+	})
 	return nil
 }
 

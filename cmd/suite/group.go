@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -18,29 +18,30 @@ const (
 // gatewayURL is where the suite answers.
 const gatewayURL = "https://127.0.0.1:8443"
 
-// group is all processes, in the order in which they may fall: the gateway
-// first, while what it calls still answers; etcd last.
+// group is all processes, in the order in which they may fall: the gateways
+// first, while what they call still answers; etcd last.
 type group struct {
-	gateway  *process
+	plan     *plan
+	gateways []*process
 	services []*process
 	etcd     *process
 }
 
-func newGroup(s settings, st store) (*group, error) {
+func newGroup(s settings, p *plan) *group {
 	start := newStarter()
 	env := []string{"CLINSOURCE_DATA=" + s.data}
-	var errs []error
-	service := func(name string) *process {
-		config, err := st.config(name, "etc/"+name+".yaml")
-		errs = append(errs, err)
-		return newProcess(start, s, name, env, "-f", config)
+	g := &group{plan: p, etcd: newProcess(start, s, "etcd", "etcd", nil, etcdArgs(s)...)}
+	for _, k := range p.kinds {
+		for _, r := range k.replicas {
+			made := newProcess(start, s, k.name, r.name, env, "-f", r.config)
+			if k.name == "project-api" {
+				g.gateways = append(g.gateways, made)
+			} else {
+				g.services = append(g.services, made)
+			}
+		}
 	}
-	g := &group{
-		gateway:  service("project-api"),
-		services: []*process{service("vitals-rpc"), service("dicom-rpc"), service("epro-rpc"), service("subject-rpc")},
-		etcd:     newProcess(start, s, "etcd", nil, etcdArgs(s)...),
-	}
-	return g, errors.Join(errs...)
+	return g
 }
 
 // etcdArgs is one member with mutual TLS, on the loopback.
@@ -59,7 +60,7 @@ func etcdArgs(s settings) []string {
 }
 
 func (g *group) all() []*process {
-	return append([]*process{g.etcd, g.gateway}, g.services...)
+	return slices.Concat([]*process{g.etcd}, g.gateways, g.services)
 }
 
 func (g *group) start() {
@@ -70,7 +71,7 @@ func (g *group) start() {
 
 // announce prints the ready line once every process answers.
 func (g *group) announce(ctx context.Context) {
-	checks, err := newChecks()
+	checks, err := newChecks(g.plan)
 	if err != nil {
 		say("health checks: %v", err)
 		return
@@ -96,7 +97,7 @@ func (g *group) announce(ctx context.Context) {
 }
 
 func (g *group) stop() {
-	stopAll(stopGateway, g.gateway)
+	stopAll(stopGateway, g.gateways...)
 	stopAll(stopServices, g.services...)
 	stopAll(stopEtcd, g.etcd)
 }

@@ -1,6 +1,7 @@
 // suite runs all of clinsource on one machine, for development: a TLS etcd and
-// the five processes, each as its own OS process with embedded storage (or on the
-// PostgreSQL database of CLINSOURCE_STORE, migrated first), the same binaries, mutual TLS and discovery as in production. It makes development
+// the processes of the suite, each as its own OS process with embedded storage
+// (or on the PostgreSQL database of CLINSOURCE_STORE, migrated first), the same
+// binaries, mutual TLS and discovery as in production. It makes development
 // certificates if there are none, prints one line "ready URL" when every process
 // answers its health check, restarts what has exited (never what is stopped or
 // slow), and ends everything on SIGINT or SIGTERM with status 0.
@@ -33,6 +34,7 @@ func main() {
 // settings are the launcher's own.
 type settings struct {
 	data, bin string
+	replicas  map[string]int // By program; 1 if it is not named.
 }
 
 const certs = "certs/dev"
@@ -45,12 +47,16 @@ func parse() (settings, error) {
 	var s settings
 	flag.StringVar(&s.data, "data", "var", "folder for data and logs")
 	flag.StringVar(&s.bin, "bin", filepath.Dir(self), "folder of the binaries")
+	replicas := flag.String("replicas", "", "further processes of a program, as in vitals-rpc=2,project-api=2")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return s, fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	}
 	if _, err := os.Stat("etc/project-api.yaml"); err != nil {
 		return s, errors.New("start it in the repository's root: etc/project-api.yaml is not here")
+	}
+	if s.replicas, err = parseReplicas(*replicas); err != nil {
+		return s, err
 	}
 	s.data, err = filepath.Abs(s.data)
 	return s, err
@@ -69,7 +75,15 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	if err := portsFree(ctx); err != nil {
+	st, err := newStore(s)
+	if err != nil {
+		return err
+	}
+	p, err := makePlan(s.data, s.replicas, st)
+	if err != nil {
+		return err
+	}
+	if err := portsFree(ctx, p.ports()); err != nil {
 		return err
 	}
 	created, err := devcert.Ensure(certs, time.Now())
@@ -79,18 +93,12 @@ func run(ctx context.Context) error {
 	if created {
 		say("made development certificates in %s", certs)
 	}
-	st, err := newStore(s)
-	if err != nil {
-		return err
-	}
 	if err := st.migrate(ctx); err != nil {
 		return err
 	}
-	g, err := newGroup(s, st)
-	if err != nil {
-		return err
-	}
+	g := newGroup(s, p)
 	g.start()
+	go p.keepEtcdProtected(ctx)
 	go g.announce(ctx)
 	<-ctx.Done()
 	say("stopping")
@@ -99,13 +107,9 @@ func run(ctx context.Context) error {
 	return nil
 }
 
-// ports are the fixed points of the suite on the loopback: etcd, the gateway, the
-// services, and everybody's metrics.
-var ports = []int{2379, 2380, 8443, 9101, 9102, 9103, 9104, 9200, 9201, 9202, 9203, 9204}
-
 // portsFree refuses to start beside whoever has one of the ports: the health
 // checks would find them, and say ready of processes that are not ours.
-func portsFree(ctx context.Context) error {
+func portsFree(ctx context.Context, ports []int) error {
 	for _, port := range ports {
 		var config net.ListenConfig
 		l, err := config.Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))

@@ -57,10 +57,10 @@ type process struct {
 	wake     chan struct{} // Closed when it is to stop.
 }
 
-func newProcess(start starter, s settings, name string, env []string, args ...string) *process {
+func newProcess(start starter, s settings, program, name string, env []string, args ...string) *process {
 	return &process{
 		name: name, args: args, env: env, start: start,
-		bin: filepath.Join(s.bin, name), log: filepath.Join(s.data, "logs", name+".log"),
+		bin: filepath.Join(s.bin, program), log: filepath.Join(s.data, "logs", name+".log"),
 		ended: make(chan struct{}), wake: make(chan struct{}),
 	}
 }

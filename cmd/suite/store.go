@@ -62,37 +62,14 @@ func (s store) migrate(ctx context.Context) error {
 	return os.Unsetenv("PGPASSWORD") // The owner's too.
 }
 
-// config gives the config to start a program on: the one at path, or with
-// PostgreSQL a copy in the data folder whose DataFile has become the program's
-// schema there.
-func (s store) config(program, path string) (string, error) {
+// place puts the block Postgres in place of a config's DataFile, and says whether
+// it changed anything: with embedded storage it does not, nor for a program that
+// keeps no rows.
+func (s store) place(program string, doc *yaml.Node) bool {
 	if s.url == nil {
-		return path, nil
+		return false
 	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return "", err
-	}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(text, &doc); err != nil {
-		return "", fmt.Errorf("%s: %w", path, err)
-	}
-	if !s.place(program, doc.Content[0]) {
-		return path, nil // It keeps no rows.
-	}
-	if text, err = yaml.Marshal(&doc); err != nil {
-		return "", err
-	}
-	folder := filepath.Join(s.data, "etc", "postgres")
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return "", err
-	}
-	made := filepath.Join(folder, filepath.Base(path))
-	return made, os.WriteFile(made, text, 0o600)
-}
-
-// place puts the block Postgres in place of DataFile.
-func (s store) place(program string, root *yaml.Node) bool {
+	root := doc.Content[0]
 	role := "clinsource_" + strings.TrimSuffix(program, "-rpc")
 	at := *s.url
 	at.User = url.User(role)

@@ -105,6 +105,13 @@ func (e *etcdServer) newClientTLS(cfg *tls.Config, p pace) *Client {
 // operator runs do with a plain etcd client, as somebody at a terminal would.
 func (e *etcdServer) operator(name string, do func(ctx context.Context, c *clientv3.Client) error) {
 	e.t.Helper()
+	if err := e.try(name, do); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+func (e *etcdServer) try(name string, do func(ctx context.Context, c *clientv3.Client) error) error {
+	e.t.Helper()
 	c, err := clientv3.New(clientv3.Config{
 		Endpoints: []string{e.host}, TLS: e.ca.client(e.ca.issue(e.t, name)), Logger: zap.NewNop(),
 	})
@@ -114,15 +121,18 @@ func (e *etcdServer) operator(name string, do func(ctx context.Context, c *clien
 	defer c.Close()
 	ctx, cancel := context.WithTimeout(e.t.Context(), 10*time.Second)
 	defer cancel()
-	if err := do(ctx, c); err != nil {
-		e.t.Fatal(err)
-	}
+	return do(ctx, c)
 }
 
 // keys are the etcd keys under a service key.
 func (e *etcdServer) keys(key string) (keys []string) {
 	e.t.Helper()
-	e.operator("operator", func(ctx context.Context, c *clientv3.Client) error {
+	return e.keysAs("operator", key)
+}
+
+func (e *etcdServer) keysAs(user, key string) (keys []string) {
+	e.t.Helper()
+	e.operator(user, func(ctx context.Context, c *clientv3.Client) error {
 		resp, err := c.Get(ctx, prefix(key), clientv3.WithPrefix())
 		if err != nil {
 			return err

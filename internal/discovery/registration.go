@@ -98,11 +98,19 @@ func (r *Registration) run(ctx context.Context) {
 func (r *Registration) report(err error, failuresBefore int) {
 	switch {
 	case err != nil && failuresBefore == 0:
-		logx.Errorf("discovery: %s is not registered under %s, trying on: %v", r.addr, r.key, err)
+		logx.Errorf("discovery: %s is not registered under %s, trying on: %v", r.addr, r.key, explained(err))
 	case err == nil && !r.registered.Load():
 		logx.Infof("discovery: %s is registered under %s", r.addr, r.key)
 	}
 	r.confirm(err == nil)
+}
+
+// explained says what an operator can do about etcd's "permission denied".
+func explained(err error) error {
+	if errors.Is(err, rpctypes.ErrPermissionDenied) || errors.Is(err, rpctypes.ErrUserEmpty) || errors.Is(err, rpctypes.ErrUserNotFound) {
+		return fmt.Errorf("%w: the common name of this process's certificate is not an etcd user, or its role does not hold the key", err)
+	}
+	return err
 }
 
 func (r *Registration) confirm(ok bool) {

@@ -114,16 +114,22 @@ func keep(all []place, wanted func(place) bool) []place {
 	return kept
 }
 
-// cheaperOfTwo leaves small differences to the lot, so that replicas that are as
-// good as each other share the work.
+// cheaperOfTwo takes the one that has less to do, and of equals either; but one
+// that takes far longer only when the other has that much more to do.
 func cheaperOfTwo(from []place, now time.Time) place {
 	i := rand.IntN(len(from))
 	if len(from) == 1 {
 		return from[i]
 	}
 	j := (i + 1 + rand.IntN(len(from)-1)) % len(from)
-	a, b := from[i].cost(now), from[j].cost(now)
-	if b*1.5 < a {
+	a, b := from[i].load(now), from[j].load(now)
+	if a.took > alike*b.took || b.took > alike*a.took {
+		if b.took*(b.calls+1) < a.took*(a.calls+1) {
+			return from[j]
+		}
+		return from[i]
+	}
+	if b.calls < a.calls {
 		return from[j]
 	}
 	return from[i]
@@ -146,14 +152,17 @@ type replica struct {
 const (
 	weightOfOne = 0.2         // Of one call in the average.
 	forgetHalf  = time.Second // What was learnt counts half after this: the slow are asked again.
-	floor       = float64(100 * time.Microsecond)
+	floor       = float64(time.Millisecond)
+	alike       = 3 // Times as long, and less, is no difference.
 )
 
-// cost is what a call more is likely to take here.
-func (r *replica) cost(now time.Time) float64 {
+// load is what there is to know for a choice.
+type load struct{ calls, took float64 }
+
+func (r *replica) load(now time.Time) load {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return max(floor, r.usually(now)) * float64(r.inFlight+1)
+	return load{calls: float64(r.inFlight), took: max(floor, r.usually(now))}
 }
 
 // usually is what calls took, as far as that still counts.

@@ -12,6 +12,7 @@
 package rpcserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,6 +45,9 @@ type Config struct {
 	Tokens   auth.Config      // Whose bearer tokens are taken.
 	AlsoKeys []string         `json:",optional"` // Further etcd keys for the same address.
 	Traces   telemetry.Config `json:",optional"` // Where traces go; left out, nothing is traced.
+	// Advertise is the host:port to register where ListenOn is not what others
+	// dial: a mapped port, a proxy in between.
+	Advertise string `json:",optional"`
 }
 
 // Bounds that no config changes.
@@ -177,7 +181,7 @@ func quiet(c zrpc.RpcServerConf) zrpc.RpcServerConf {
 // that they carry; streams that go on for long are ended so that they can say how
 // far they came; and then the rest is cut.
 func (s *Server) listening(server *grpc.Server) {
-	addr, err := discovery.RegisterAddress(s.config.ListenOn)
+	addr, err := discovery.RegisterAddress(cmp.Or(s.config.Advertise, s.config.ListenOn))
 	if err != nil {
 		logx.Must(fmt.Errorf("ListenOn %s: %w", s.config.ListenOn, err))
 	}

@@ -90,7 +90,7 @@ func checkPeaks(t testing.TB, phase string, idle map[string]int64, atOnce int64)
 
 // morePerSlowReader bounds a download whose reader stands still, through gRPC's
 // and HTTP/2's buffers of both hops: 7 MiB each were measured in the gateway.
-const morePerSlowReader = 10 * mib
+const morePerSlowReader = 8 * mib
 
 func checkSlowReaders(t testing.TB, phase string, idle map[string]int64, atOnce int64) {
 	t.Helper()
