@@ -1,0 +1,166 @@
+package faults
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// trial is one fault under load, and its cure.
+type trial struct {
+	name  string
+	brk   func(t *testing.T, s *suite)
+	cure  func(t *testing.T, s *suite)
+	lasts time.Duration
+	full  bool // Only in the full form.
+}
+
+func none(*testing.T, *suite) {}
+
+// trials are all that a suite with two replicas of everything but dicom-rpc must
+// take without a failed request. A service that hangs is one whose connections
+// pass nothing on: on SQLite, whose one file two processes share here, a process
+// that is stopped in the middle of a write keeps the other from writing.
+func trials() (all []trial) {
+	for _, name := range []string{"vitals-rpc", "epro-rpc-2", "subject-rpc", "project-api-2"} {
+		all = append(all, trial{name: "kill -9 " + name, brk: send(name, syscall.SIGKILL), cure: none, lasts: 3 * time.Second, full: name == "epro-rpc-2"})
+	}
+	all = append(all, trial{name: "SIGSTOP project-api-2", brk: send("project-api-2", syscall.SIGSTOP), cure: send("project-api-2", syscall.SIGCONT), lasts: 6 * time.Second})
+	for _, name := range []string{"vitals-rpc-2", "epro-rpc", "subject-rpc-2"} {
+		way := func(what string, brk func(t testing.TB, l *link), cure func(t testing.TB, l *link), full bool) trial {
+			return trial{name: name + " " + what, lasts: 5 * time.Second, full: full,
+				brk:  func(t *testing.T, s *suite) { brk(t, s.links[name]) },
+				cure: func(t *testing.T, s *suite) { cure(t, s.links[name]) },
+			}
+		}
+		well := func(t testing.TB, l *link) { l.cure(t) }
+		all = append(all,
+			way("hangs", func(t testing.TB, l *link) { l.hang(t) }, well, name == "epro-rpc"),
+			way("300 ms slower", func(t testing.TB, l *link) { l.slow(t, 300*time.Millisecond) }, well, name != "vitals-rpc-2"),
+			way("cut off", func(_ testing.TB, l *link) { l.cut() }, func(t testing.TB, l *link) { l.mend(t) }, name != "subject-rpc-2"),
+			way("loses its connections every 64 KiB", func(t testing.TB, l *link) { l.lossy(t, 64<<10) }, well, name != "epro-rpc"),
+		)
+	}
+	return append(all,
+		trial{name: "kill -9 etcd", brk: send("etcd", syscall.SIGKILL), cure: none, lasts: 4 * time.Second},
+		trial{name: "SIGSTOP etcd", brk: send("etcd", syscall.SIGSTOP), cure: send("etcd", syscall.SIGCONT), lasts: 15 * time.Second, full: true},
+		trial{name: "way to etcd cut", brk: func(_ *testing.T, s *suite) { s.links["etcd"].cut() },
+			cure: func(t *testing.T, s *suite) { s.links["etcd"].mend(t) }, lasts: 15 * time.Second, full: true},
+		trial{name: "etcd's data wiped", brk: wipeEtcd, cure: none, lasts: 15 * time.Second},
+	)
+}
+
+func send(name string, sig syscall.Signal) func(*testing.T, *suite) {
+	return func(t *testing.T, s *suite) { t.Helper(); s.signal(t, name, sig) }
+}
+
+// wipeEtcd empties the folder between the death of one etcd and the start of the
+// next. The launcher starts it at once, so the folder goes first: etcd keeps what
+// it has open.
+func wipeEtcd(t *testing.T, s *suite) {
+	if err := os.RemoveAll(filepath.Join(s.data, "etcd", "member")); err != nil {
+		t.Fatal(err)
+	}
+	s.signal(t, "etcd", syscall.SIGKILL)
+}
+
+// callers at once, in the tests with a load of their own pace.
+const callers = 8
+
+// Whatever happens to one replica, or to etcd, no request fails that another one
+// could serve, nothing acknowledged is lost and nothing is doubled.
+func TestOneReplicaFalls(t *testing.T) {
+	s := startSuite(t, replicated)
+	w := newWorld(t, s, 2)
+	for _, c := range trials() {
+		if short && c.full {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) {
+			l := startLoad(w, callers)
+			time.Sleep(time.Second)
+			broken := l.now()
+			c.brk(t, s)
+			time.Sleep(c.lasts)
+			c.cure(t, s)
+			cured := l.now()
+			time.Sleep(2 * time.Second)
+			l.end()
+			r, after := l.between(broken, cured), l.between(cured, l.now())
+			t.Logf("ROW | %s | %d | %d | %d | %v | %v | %v |", c.name, r.n+after.n, r.retried+after.retried, r.failed+after.failed,
+				max(r.most, after.most).Round(time.Millisecond), r.lastTrouble.Round(10*time.Millisecond), after.lastTrouble.Round(10*time.Millisecond))
+			if r.failed+after.failed > 0 {
+				t.Errorf("%d and %d requests failed: %v %v", r.failed, after.failed, r.trouble, after.trouble)
+			}
+			if r.n < 50 || after.n < 20 {
+				t.Errorf("only %d and %d requests: this shows too little", r.n, after.n)
+			}
+			if r.blunt+after.blunt > 0 {
+				t.Errorf("%d answers of 503 without Retry-After", r.blunt+after.blunt)
+			}
+			l.checkHistory(t)
+		})
+	}
+}
+
+// Every process is restarted in turn, twice where there is one of each two, and
+// nobody notices.
+func TestRollingRestart(t *testing.T) {
+	s := startSuite(t, replicated)
+	w := newWorld(t, s, 2)
+	rounds := 1
+	if !short {
+		rounds = 4
+	}
+	l := startLoad(w, callers)
+	time.Sleep(time.Second)
+	for range rounds {
+		for _, name := range []string{"vitals-rpc", "vitals-rpc-2", "epro-rpc", "epro-rpc-2", "subject-rpc", "subject-rpc-2", "dicom-rpc", "project-api", "project-api-2", "etcd"} {
+			old := s.pid(t, name)
+			begun := time.Now()
+			s.signal(t, name, syscall.SIGTERM)
+			for s.find(name) == old || s.find(name) == 0 {
+				if time.Since(begun) > 10*time.Second {
+					t.Fatalf("%s has not stopped after 10 s", name)
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+			s.answers(t, name)
+		}
+	}
+	l.end()
+	r := l.between(0, l.now())
+	t.Logf("ROW | rolling restart of everything, %d times | %d | %d | %d | %v | - | - |", rounds, r.n, r.retried, r.failed, r.most.Round(time.Millisecond))
+	if r.failed > 0 {
+		t.Errorf("%d of %d requests failed: %v", r.failed, r.n, r.trouble)
+	}
+	l.checkHistory(t)
+}
+
+// answers waits until a restarted process is in its place again, as whoever
+// restarts things in turn must.
+func (s *suite) answers(t *testing.T, name string) {
+	t.Helper()
+	if name == "etcd" {
+		time.Sleep(time.Second)
+		return
+	}
+	ports := map[string]int{"project-api": 9200, "vitals-rpc": 9201, "dicom-rpc": 9202, "epro-rpc": 9203, "subject-rpc": 9204}
+	base, second := name, 0
+	if n := len(name); name[n-2:] == "-2" {
+		base, second = name[:n-2], 10
+	}
+	registered := map[string]string{"vitals-rpc": "vitals.rpc", "dicom-rpc": "dicom.rpc", "epro-rpc": "epro.rpc", "subject-rpc": "subject.rpc"}[base]
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if listens(ports[base]+second) && (registered == "" || metric(t, ports[base]+second, fmt.Sprintf("clinsource_discovery_registered{key=%q}", registered)) == 1) {
+			time.Sleep(500 * time.Millisecond) // Callers hear of it and connect.
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s does not come back", name)
+		}
+	}
+}
