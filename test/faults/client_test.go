@@ -124,6 +124,14 @@ func (c *client) once(gateway, method, path string, body []byte) (int, http.Head
 	return resp.StatusCode, resp.Header, data, err
 }
 
+// speakHTTP2 puts all requests on one connection.
+func (c *client) speakHTTP2() {
+	over := c.http.Transport.(*http.Transport).Clone()
+	over.ForceAttemptHTTP2 = true
+	c.http.CloseIdleConnections()
+	c.http = &http.Client{Transport: over}
+}
+
 // world is a project of a test's own with some subjects.
 type world struct {
 	*client

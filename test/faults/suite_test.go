@@ -74,6 +74,12 @@ func prepare(t *testing.T, replicas string) *suite {
 
 func (s *suite) start(t *testing.T, replicas string) {
 	t.Helper()
+	s.await(t, s.launch(t, replicas))
+}
+
+// launch runs it and gives where its ready line, or its end, is told.
+func (s *suite) launch(t *testing.T, replicas string) <-chan error {
+	t.Helper()
 	s.cmd = exec.Command(filepath.Join(root, "bin", "suite"), "--data", s.data, "--replicas", replicas)
 	s.cmd.Dir = s.dir
 	s.cmd.Stderr = os.Stderr
@@ -99,6 +105,11 @@ func (s *suite) start(t *testing.T, replicas string) {
 		default:
 		}
 	}()
+	return ready
+}
+
+func (s *suite) await(t *testing.T, ready <-chan error) {
+	t.Helper()
 	select {
 	case err := <-ready:
 		if err != nil {
