@@ -12,7 +12,7 @@ export CGO_ENABLED ?= 0
 # no_k8s leaves out go-zero's Kubernetes resolver, half of each binary and of its idle memory.
 export GOFLAGS := -tags=no_k8s -trimpath
 
-.PHONY: help run build demo test lint generate bench certs clean
+.PHONY: help run build demo test test-faults lint generate bench certs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -37,8 +37,11 @@ demo: ## fill the project demo of the running suite (may be run again)
 	$(BIN)/clinctl demo
 
 test: build ## run all tests (RACE=1: with the race detector)
-	$(GOTEST) $$(go list ./... | grep -v /test/scenario)
+	$(GOTEST) $$(go list ./... | grep -v -e /test/scenario -e /test/faults)
 	go test -timeout 20m -count=1 ./test/scenario # Alone: it holds the suite to its budgets, the processes do the work.
+
+test-faults: build ## break the running suite in every way of docs/faults.md (FAULTS=short: 5 minutes)
+	go test -timeout 25m -count=1 -v ./test/faults
 
 lint: $(BIN)/tools/golangci-lint ## run the linters of .golangci.yml (built once, some minutes)
 	$(BIN)/tools/golangci-lint run ./...

@@ -189,6 +189,9 @@ func Etcd(c discov.EtcdConf) (*discovery.Client, error) {
 	if len(c.Hosts) == 0 || c.Key == "" {
 		return nil, errors.New("Etcd needs Hosts and Key")
 	}
+	if c.User != "" || c.Pass != "" {
+		return nil, errors.New("Etcd.User and Etcd.Pass: etcd knows a process by its certificate's common name; leave both out")
+	}
 	etcdMu.Lock()
 	defer etcdMu.Unlock()
 	hosts := slices.Sorted(slices.Values(c.Hosts))

@@ -331,6 +331,7 @@ func TestNewAndEtcdRefuseToGuess(t *testing.T) {
 	}
 	for name, etcd := range map[string]discov.EtcdConf{
 		"nothing": {}, "no hosts": {Key: "dicom.rpc"}, "no key": {Hosts: []string{"127.0.0.1:1"}}, "no TLS": {Hosts: []string{"127.0.0.1:1"}, Key: "dicom.rpc"},
+		"a password": {Hosts: []string{"127.0.0.1:1"}, Key: "dicom.rpc", User: "u", Pass: "p"},
 	} {
 		if _, err := Etcd(etcd); err == nil || !strings.Contains(err.Error(), "Etcd") {
 			t.Errorf("%s: %v", name, err)
