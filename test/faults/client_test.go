@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,8 @@ type client struct {
 	token    string
 	http     *http.Client
 	patience time.Duration // For one request with all its tries.
+	shunned  atomic.Int64  // The gateway that failed last, and is asked second for a while: its index and one.
+	until    atomic.Int64
 }
 
 // reply is what a request came to.
@@ -67,6 +70,9 @@ func newClient(t *testing.T, s *suite, gateways int, grants ...auth.Grant) *clie
 	return c
 }
 
+// shunFor is how long a gateway that gave no answer is asked second.
+const shunFor = 3 * time.Second
+
 // perTry is what a caller waits before it asks elsewhere.
 const perTry = 4 * time.Second
 
@@ -80,8 +86,12 @@ func (c *client) send(method, path string, body any) (r reply) {
 	begun := time.Now()
 	pause := 20 * time.Millisecond
 	start := int(begun.UnixNano()/1000) % len(c.gateways)
+	if int64(start)+1 == c.shunned.Load() && begun.UnixNano() < c.until.Load() {
+		start = (start + 1) % len(c.gateways)
+	}
 	for {
-		gateway := c.gateways[(start+r.tries)%len(c.gateways)]
+		at := (start + r.tries) % len(c.gateways)
+		gateway := c.gateways[at]
 		r.tries++
 		status, header, answer, err := c.once(gateway, method, path, data)
 		r.status, r.body, r.err, r.took = status, answer, err, time.Since(begun)
@@ -90,6 +100,10 @@ func (c *client) send(method, path string, body any) (r reply) {
 		}
 		if err == nil && status < 400 {
 			return r
+		}
+		if err != nil { // No answer at all: a balancer would ask elsewhere now.
+			c.shunned.Store(int64(at) + 1)
+			c.until.Store(time.Now().Add(shunFor).UnixNano())
 		}
 		r.trouble = fmt.Sprintf("%s %s: %d %v %.300s", method, gateway, status, err, answer)
 		if err == nil && status < 500 && status != http.StatusTooManyRequests {
