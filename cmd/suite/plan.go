@@ -49,10 +49,6 @@ const (
 // programs in the order in which they are listed and stopped; the gateway first.
 var programs = []string{"project-api", "vitals-rpc", "dicom-rpc", "epro-rpc", "subject-rpc"}
 
-// alone are the programs that cannot have a second process on one data folder,
-// and why.
-var alone = map[string]string{"dicom-rpc": "its image folder belongs to one process"}
-
 // parseReplicas reads "vitals-rpc=2,project-api=2".
 func parseReplicas(text string) (map[string]int, error) {
 	counts := map[string]int{}
@@ -62,8 +58,6 @@ func parseReplicas(text string) (map[string]int, error) {
 		switch {
 		case !slices.Contains(programs, name):
 			return nil, fmt.Errorf("--replicas: %q is none of %s", name, strings.Join(programs, ", "))
-		case n > 1 && alone[name] != "":
-			return nil, fmt.Errorf("--replicas: %s runs alone here: %s", name, alone[name])
 		case err != nil || n < 1 || n > mostReplicas:
 			return nil, fmt.Errorf("--replicas: %q is not NAME=N with N from 1 to %d", part, mostReplicas)
 		}

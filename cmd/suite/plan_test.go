@@ -17,7 +17,7 @@ func TestParseReplicas(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"vitals=2": "is none of", "etcd=3": "is none of", "vitals-rpc": "NAME=N", "vitals-rpc=0": "NAME=N",
-		"vitals-rpc=100": "NAME=N", "vitals-rpc=x": "NAME=N", "dicom-rpc=2": "one process",
+		"vitals-rpc=100": "NAME=N", "vitals-rpc=x": "NAME=N", "dicom-rpc=10": "NAME=N",
 	} {
 		if _, err := parseReplicas(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", text, err, want)

@@ -15,7 +15,7 @@ type DicomService = dicompb.DicomServiceClient
 // New makes a client by config; it finds its servers through etcd and retries
 // what the contract calls retry safe.
 func New(c rpcclient.Config) (DicomService, error) {
-	conn, err := rpcclient.New(c, rpcclient.RetryPolicy(dicompb.DicomService_ServiceDesc.ServiceName))
+	conn, err := rpcclient.New(c, rpcclient.RetryPolicyExcept(dicompb.DicomService_ServiceDesc.ServiceName, "CreateUpload"))
 	if err != nil {
 		return nil, err
 	}

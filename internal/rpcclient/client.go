@@ -129,15 +129,28 @@ const streamWindow = 1 << 20
 // replicas that call themselves healthy, and retries of what the contract calls
 // retry safe when the server was away, throttled so that retries never become
 // the load: half of the tokens are one retry for each call that may be under way.
-func RetryPolicy(services ...string) string {
+func RetryPolicy(services ...string) string { return policy(services, nil) }
+
+// RetryPolicyExcept is RetryPolicy for one service, of which the methods named
+// are not retry safe: they are sent once.
+func RetryPolicyExcept(service string, methods ...string) string {
+	once := make([]string, len(methods))
+	for i, m := range methods {
+		once[i] = fmt.Sprintf(`{"name":[{"service":%q,"method":%q}]}`, service, m)
+	}
+	return policy([]string{service}, once)
+}
+
+func policy(services, once []string) string {
 	names := make([]string, len(services))
 	for i, s := range services {
 		names[i] = fmt.Sprintf(`{"service":%q}`, s)
 	}
+	again := fmt.Sprintf(`{"name":[%s],"retryPolicy":{"maxAttempts":3,"initialBackoff":"0.05s","maxBackoff":"0.5s",`+
+		`"backoffMultiplier":2,"retryableStatusCodes":["UNAVAILABLE"]}}`, strings.Join(names, ","))
 	return fmt.Sprintf(`{"loadBalancingConfig":[{%q:{}}],"healthCheckConfig":{"serviceName":""},`+
-		`"retryThrottling":{"maxTokens":1000,"tokenRatio":0.1},`+
-		`"methodConfig":[{"name":[%s],"retryPolicy":{"maxAttempts":3,"initialBackoff":"0.05s","maxBackoff":"0.5s",`+
-		`"backoffMultiplier":2,"retryableStatusCodes":["UNAVAILABLE"]}}]}`, balancerName, strings.Join(names, ","))
+		`"retryThrottling":{"maxTokens":1000,"tokenRatio":0.1},"methodConfig":[%s]}`,
+		balancerName, strings.Join(append([]string{again}, once...), ","))
 }
 
 // deadlined refuses a unary call that could wait for ever.

@@ -54,6 +54,11 @@ func (d *downstream) DownloadDicom(_ *dicompb.DownloadDicomRequest, s downloadin
 // and discovery are left out: mtls and discovery test those.
 func dial(t *testing.T, d *downstream, places int) (dicompb.DicomServiceClient, *bulkhead) {
 	t.Helper()
+	return dialWith(t, d, places, RetryPolicy(dicompb.DicomService_ServiceDesc.ServiceName))
+}
+
+func dialWith(t *testing.T, d *downstream, places int, policy string) (dicompb.DicomServiceClient, *bulkhead) {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +70,7 @@ func dial(t *testing.T, d *downstream, places int) (dicompb.DicomServiceClient, 
 	t.Cleanup(func() { server.Stop(); serving.Wait() })
 
 	b := newBulkhead(t.Name(), places)
-	options := append(rules(b, RetryPolicy(dicompb.DicomService_ServiceDesc.ServiceName)),
+	options := append(rules(b, policy),
 		grpc.WithTransportCredentials(insecure.NewCredentials()))
 	conn, err := grpc.NewClient(listener.Addr().String(), options...)
 	if err != nil {
@@ -284,6 +289,17 @@ func TestRetryPolicyIsJSON(t *testing.T) {
 	if method.RetryPolicy.MaxAttempts != 3 || strings.Join(method.RetryPolicy.RetryableStatusCodes, " ") != "UNAVAILABLE" ||
 		policy.RetryThrottling.MaxTokens == 0 || len(policy.LoadBalancingConfig) != 1 {
 		t.Errorf("the policy is %+v", policy)
+	}
+}
+
+// What is not retry safe is sent once, whatever becomes of it.
+func TestSomeMethodsAreSentOnce(t *testing.T) {
+	var calls atomic.Int64
+	service := dicompb.DicomService_ServiceDesc.ServiceName
+	client, _ := dialWith(t, &downstream{summary: func(context.Context) error { calls.Add(1); return status.Error(codes.Unavailable, "x") }},
+		1, RetryPolicyExcept(service, "GetImagesSummary"))
+	if _, err := client.GetImagesSummary(within(t), &dicompb.GetImagesSummaryRequest{}); err == nil || calls.Load() != 1 {
+		t.Errorf("%d calls, %v", calls.Load(), err)
 	}
 }
 

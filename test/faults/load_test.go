@@ -76,7 +76,7 @@ func (l *load) request(n int) {
 	case n%4 == 2 || l.noViews:
 		l.list(patient)
 	default:
-		l.note("view", l.w.send(http.MethodGet, l.w.path+"?require=subjects,vitals,reports,medications", nil))
+		l.note("view", l.w.send(http.MethodGet, l.w.path+"?require=subjects,vitals,images,reports,medications", nil))
 	}
 }
 

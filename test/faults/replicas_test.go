@@ -20,7 +20,7 @@ type trial struct {
 
 func none(*testing.T, *suite) {}
 
-// trials are all that a suite with two replicas of everything but dicom-rpc must
+// trials are all that a suite with two replicas of everything must
 // take without a failed request. A service that hangs is one whose connections
 // pass nothing on: on SQLite, whose one file two processes share here, a process
 // that is stopped in the middle of a write keeps the other from writing.
@@ -118,7 +118,7 @@ func TestRollingRestart(t *testing.T) {
 	l := startLoad(w, callers)
 	time.Sleep(time.Second)
 	for range rounds {
-		for _, name := range []string{"vitals-rpc", "vitals-rpc-2", "epro-rpc", "epro-rpc-2", "subject-rpc", "subject-rpc-2", "dicom-rpc", "project-api", "project-api-2", "etcd"} {
+		for _, name := range []string{"vitals-rpc", "vitals-rpc-2", "epro-rpc", "epro-rpc-2", "subject-rpc", "subject-rpc-2", "dicom-rpc", "dicom-rpc-2", "project-api", "project-api-2", "etcd"} {
 			old := s.pid(t, name)
 			begun := time.Now()
 			s.signal(t, name, syscall.SIGTERM)

@@ -32,7 +32,7 @@ const (
 )
 
 // replicated is what has two processes in most tests.
-const replicated = "vitals-rpc=2,epro-rpc=2,subject-rpc=2,project-api=2"
+const replicated = "vitals-rpc=2,dicom-rpc=2,epro-rpc=2,subject-rpc=2,project-api=2"
 
 // startSuite runs the suite with the replicas given and, between all processes,
 // proxies that pass everything on for now.
