@@ -106,18 +106,20 @@ func TestOneReplicaFalls(t *testing.T) {
 	}
 }
 
-// Every process is restarted in turn, twice where there is one of each two, and
-// nobody notices.
+// The full form goes on for so many requests, or so long.
+const (
+	rollOver = 100_000
+	rollFor  = 8 * time.Minute
+)
+
+// Every process is restarted in turn, round and round, and no request fails.
 func TestRollingRestart(t *testing.T) {
 	s := startSuite(t, replicated)
 	w := newWorld(t, s, 2)
-	rounds := 1
-	if !short {
-		rounds = 4
-	}
 	l := startLoad(w, callers)
 	time.Sleep(time.Second)
-	for range rounds {
+	rounds := 0
+	for end := l.now() + rollFor; rounds == 0 || !short && l.now() < end && l.between(0, l.now()).n < rollOver; rounds++ {
 		for _, name := range []string{"vitals-rpc", "vitals-rpc-2", "epro-rpc", "epro-rpc-2", "subject-rpc", "subject-rpc-2", "dicom-rpc", "dicom-rpc-2", "project-api", "project-api-2", "etcd"} {
 			old := s.pid(t, name)
 			begun := time.Now()

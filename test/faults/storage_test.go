@@ -108,8 +108,14 @@ func TestExpiredCertificate(t *testing.T) {
 	w.patience = 50 * time.Millisecond
 	pid := s.pid(t, "vitals-rpc")
 	certs := filepath.Join(s.dir, "certs", "dev")
-	expire(t, certs, "vitals-rpc")
-	time.Sleep(2 * time.Second) // Files are looked at every second or so.
+	const life = 8 * time.Second
+	expire(t, certs, "vitals-rpc", life)
+	expires := time.Now().Add(life)
+	time.Sleep(1500 * time.Millisecond) // Files are looked at every second, when somebody connects.
+	s.links["vitals-rpc"].cut()
+	s.links["vitals-rpc"].mend(t)
+	eventually(t, life/2, func() error { return state(w, "vitals", "ok") })
+	time.Sleep(time.Until(expires) + time.Second)
 	s.links["vitals-rpc"].cut() // Open connections outlive their certificate.
 	s.links["vitals-rpc"].mend(t)
 	eventually(t, 10*time.Second, func() error { return state(w, "vitals", "unavailable", "timeout") })
@@ -162,9 +168,9 @@ func eventually(t *testing.T, d time.Duration, try func() error) {
 	}
 }
 
-// expire replaces a process's certificate by one of the same CA that ended an
-// hour ago.
-func expire(t *testing.T, dir, name string) {
+// expire replaces a process's certificate by one of the same CA that ends soon. One
+// that has ended already would not be taken: the process keeps what it has.
+func expire(t *testing.T, dir, name string, in time.Duration) {
 	t.Helper()
 	caCert, err := x509.ParseCertificate(readPEM(t, filepath.Join(dir, "ca.crt")))
 	if err != nil {
@@ -177,7 +183,7 @@ func expire(t *testing.T, dir, name string) {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
+		NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(in), KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}, caCert, &key.PublicKey, caKey)
 	if err != nil {
