@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"clinsource/internal/discovery"
 	"clinsource/internal/subjects"
@@ -25,6 +26,24 @@ func (p *plan) access() (all []discovery.Access) {
 	}
 	return all
 }
+
+// protectEtcd sets users up on an etcd that somebody else runs, and is done.
+func protectEtcd(ctx context.Context, s settings) error {
+	p, err := makePlan(s.data, nil)
+	if err != nil {
+		return err
+	}
+	files, err := client("etcd")
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, protectWithin)
+	defer cancel()
+	return discovery.Protect(ctx, s.protect, files.TLSConfig(), admin, p.access())
+}
+
+// protectWithin is how long the etcd of others may take.
+const protectWithin = 30 * time.Second
 
 // keepEtcdProtected sets etcd's users up and keeps them so, should its data be
 // lost.

@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -35,6 +36,7 @@ func main() {
 type settings struct {
 	data, bin string
 	replicas  map[string]int // By program; 1 if it is not named.
+	protect   []string       // Etcd hosts to set users up on, instead of running anything.
 }
 
 const certs = "certs/dev"
@@ -48,6 +50,7 @@ func parse() (settings, error) {
 	flag.StringVar(&s.data, "data", "var", "folder for data and logs")
 	flag.StringVar(&s.bin, "bin", filepath.Dir(self), "folder of the binaries")
 	replicas := flag.String("replicas", "", "further processes of a program, as in vitals-rpc=2,project-api=2")
+	users := flag.String("etcd-users", "", "only set etcd's users and roles up, at host:port,... of an etcd of your own")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return s, fmt.Errorf("unexpected argument %q", flag.Arg(0))
@@ -55,6 +58,7 @@ func parse() (settings, error) {
 	if _, err := os.Stat("etc/project-api.yaml"); err != nil {
 		return s, errors.New("start it in the repository's root: etc/project-api.yaml is not here")
 	}
+	s.protect = strings.FieldsFunc(*users, func(r rune) bool { return r == ',' })
 	if s.replicas, err = parseReplicas(*replicas); err != nil {
 		return s, err
 	}
@@ -66,6 +70,9 @@ func run(ctx context.Context) error {
 	s, err := parse()
 	if err != nil {
 		return err
+	}
+	if len(s.protect) > 0 {
+		return protectEtcd(ctx, s)
 	}
 	if err := os.MkdirAll(filepath.Join(s.data, "logs"), 0o700); err != nil {
 		return err
