@@ -44,7 +44,7 @@ func startSuite(t *testing.T, replicas string) *suite {
 }
 
 // prepare writes the configs and starts the proxies.
-func prepare(t *testing.T, replicas string) *suite {
+func prepare(t *testing.T, replicas string, change ...func(name, config string) string) *suite {
 	t.Helper()
 	s := &suite{dir: t.TempDir(), links: map[string]*link{}}
 	s.data = filepath.Join(s.dir, "var")
@@ -63,6 +63,9 @@ func prepare(t *testing.T, replicas string) *suite {
 			if strings.Contains(replicas, name+"=2") {
 				s.links[name+"-2"] = newLink(t, name+"-2", port+10)
 			}
+		}
+		for _, c := range change {
+			changed = c(name, changed)
 		}
 		if err := os.WriteFile(filepath.Join(s.dir, "etc", name+".yaml"), []byte(changed), 0o600); err != nil {
 			t.Fatal(err)
