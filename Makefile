@@ -12,7 +12,7 @@ export CGO_ENABLED ?= 0
 # no_k8s leaves out go-zero's Kubernetes resolver, half of each binary and of its idle memory.
 export GOFLAGS := -tags=no_k8s -trimpath
 
-.PHONY: help run build demo test test-faults lint generate bench certs clean
+.PHONY: help run build demo test test-faults lint generate bench certs clean images
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -32,6 +32,13 @@ $(BINARIES) &: $(SOURCES)
 $(BIN)/etcd: tools/go.mod tools/go.sum
 	@mkdir -p $(BIN)
 	cd tools && go build -o ../$(BIN)/etcd go.etcd.io/etcd/server/v3
+
+$(BIN)/etcdctl: tools/go.mod tools/go.sum # Images have it for their health check.
+	@mkdir -p $(BIN)
+	cd tools && go build -o ../$(BIN)/etcdctl go.etcd.io/etcd/etcdctl/v3
+
+images: build $(BIN)/etcdctl ## build every container image without a registry (REBUILD=1: with today's Debian packages)
+	deploy/images/local.sh
 
 demo: ## fill the project demo of the running suite (may be run again)
 	$(BIN)/clinctl demo

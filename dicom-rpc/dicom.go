@@ -15,6 +15,7 @@ import (
 	"clinsource/internal/config"
 	"clinsource/internal/disk"
 	"clinsource/internal/rpcserver"
+	"clinsource/internal/selfcheck"
 	dicompb "clinsource/proto/dicom"
 )
 
@@ -33,6 +34,9 @@ func run(ctx context.Context, args []string) error {
 	}
 	if err := c.Place.Check(); err != nil {
 		return err
+	}
+	if config.HealthAsked(args) {
+		return selfcheck.Service(ctx, c.Config)
 	}
 	if err := c.SubjectRpc.Check(); err != nil {
 		return fmt.Errorf("SubjectRpc: %w", err)

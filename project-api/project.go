@@ -17,6 +17,7 @@ import (
 
 	"clinsource/internal/config"
 	"clinsource/internal/mtls"
+	"clinsource/internal/selfcheck"
 	"clinsource/internal/telemetry"
 	gateway "clinsource/project-api/internal/config"
 	"clinsource/project-api/internal/handler"
@@ -46,6 +47,9 @@ func run(args []string) error {
 	checkOnly, err := config.FromArgs(args, &c)
 	if err != nil {
 		return err
+	}
+	if config.HealthAsked(args) {
+		return selfcheck.Gateway(context.Background(), c.RestConf)
 	}
 	certificate, err := mtls.NewEdge(c.CertFile, c.KeyFile)
 	if err != nil {

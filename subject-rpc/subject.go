@@ -12,6 +12,7 @@ import (
 
 	"clinsource/internal/config"
 	"clinsource/internal/rpcserver"
+	"clinsource/internal/selfcheck"
 	medicationpb "clinsource/proto/medication"
 	subjectpb "clinsource/proto/subject"
 	subjectconfig "clinsource/subject-rpc/internal/config"
@@ -34,6 +35,9 @@ func run(ctx context.Context, args []string) error {
 	}
 	if err := c.Place.Check(); err != nil {
 		return err
+	}
+	if config.HealthAsked(args) {
+		return selfcheck.Service(ctx, c.Config)
 	}
 	var svcCtx *svc.ServiceContext // Opened below; the server registers it when it starts.
 	s, err := rpcserver.New(c.Config, func(g *grpc.Server) {

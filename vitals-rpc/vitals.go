@@ -11,6 +11,7 @@ import (
 
 	"clinsource/internal/config"
 	"clinsource/internal/rpcserver"
+	"clinsource/internal/selfcheck"
 	vitalspb "clinsource/proto/vitals"
 	vitalsconfig "clinsource/vitals-rpc/internal/config"
 	"clinsource/vitals-rpc/internal/server"
@@ -32,6 +33,9 @@ func run(ctx context.Context, args []string) error {
 	}
 	if err := c.Place.Check(); err != nil {
 		return err
+	}
+	if config.HealthAsked(args) {
+		return selfcheck.Service(ctx, c.Config)
 	}
 	if err := c.SubjectRpc.Check(); err != nil {
 		return fmt.Errorf("SubjectRpc: %w", err)

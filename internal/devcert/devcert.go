@@ -38,6 +38,9 @@ type leaf struct {
 	name   string
 	local  bool // also serves localhost, 127.0.0.1 and ::1
 	server bool // may serve; all may call
+	// members are further names: etcd's members find one another by them, and
+	// verify that a caller comes from one of these hosts.
+	members []string
 }
 
 // leaves are the processes of the design. The gateway and etcd are reached by
@@ -49,16 +52,18 @@ var leaves = []leaf{
 	{name: "epro-rpc", server: true},
 	{name: "subject-rpc", server: true},
 	{name: "project-api", server: true, local: true},
-	{name: "etcd", server: true, local: true},
+	{name: "etcd", server: true, local: true, members: []string{"etcd-1", "etcd-2", "etcd-3"}},
+	{name: "postgres", server: true, local: true},
 	{name: "suite"},
 	{name: "partner"},
 }
 
 func (l leaf) dnsNames() []string {
+	names := append([]string{l.name}, l.members...) // the process's name first: mtls.PeerName takes that
 	if l.local {
-		return []string{l.name, "localhost"} // the process's name first: mtls.PeerName takes that
+		names = append(names, "localhost")
 	}
-	return []string{l.name}
+	return names
 }
 
 func (l leaf) addresses() []net.IP {
