@@ -12,7 +12,7 @@ export CGO_ENABLED ?= 0
 # no_k8s leaves out go-zero's Kubernetes resolver, half of each binary and of its idle memory.
 export GOFLAGS := -tags=no_k8s -trimpath
 
-.PHONY: help run build demo test test-faults lint generate bench certs clean images
+.PHONY: help run build demo test test-faults lint generate bench certs clean images compose-up compose-down
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -40,6 +40,15 @@ $(BIN)/etcdctl: tools/go.mod tools/go.sum # Images have it for their health chec
 images: build $(BIN)/etcdctl ## build every container image without a registry (REBUILD=1: with today's Debian packages)
 	deploy/images/local.sh
 
+certs: build ## make the development certificates that are missing
+	$(BIN)/clinctl certs
+
+compose-up: certs ## start the stack in containers and wait for https://127.0.0.1:8443 (SMALL=1: without replicas; CLINSOURCE_IMAGES= : pulled images)
+	deploy/compose.sh up
+
+compose-down: ## end the stack; its data stays (VOLUMES=1: that too)
+	deploy/compose.sh down
+
 demo: ## fill the project demo of the running suite (may be run again)
 	$(BIN)/clinctl demo
 
@@ -66,6 +75,7 @@ generate: ## make the generated code anew; leaves no difference
 	PATH=$(CURDIR)/$(BIN)/tools:$$PATH protoc -I . --go_out=. --go_opt=module=clinsource \
 	  --go-grpc_out=. --go-grpc_opt=module=clinsource proto/*/*.proto
 	go generate ./...
+	deploy/etc.sh
 
 clean: ## remove what was built (not the data, not the certificates)
 	rm -rf $(BIN)

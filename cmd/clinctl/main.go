@@ -31,6 +31,7 @@ func commands() []command {
 		{"status", "show who is registered, and how they are", runStatus},
 		{"doctor", "check certificates, clocks, disks, databases and configs", runDoctor},
 		{"demo", "fill the project demo", runDemo},
+		{"certs", "make the development certificates that are missing", runCerts},
 		{"backup", "copy all data into one encrypted file, while the suite runs", runBackup},
 		{"restore", "make the data of a backup again, in a new folder", runRestore},
 		{"migrate", "bring a PostgreSQL database up to date, for all services", runMigrate},

@@ -31,11 +31,8 @@ unpack() {
 
 # needs lists the libraries that a file loads, as the unpacked loader finds them.
 needs() {
-  local loader libraries
-  loader=$(find "$work/all/lib" "$work/all/lib64" -name 'ld-linux*' 2>/dev/null | head -1)
-  libraries=$(find "$work/all/lib" "$work/all/usr/lib" -maxdepth 1 -name '*-linux-gnu' | paste -sd:)
-  "$loader" --library-path "$libraries" --list "$1" 2>/dev/null | grep -oE "$work/all/[^ ]+" || true
-  echo "$loader"
+  "${loaders[0]}" --library-path "$libraries" --list "$1" 2>/dev/null | grep -oE "$work/all/[^ ]+" || return 0
+  printf '%s\n' "${loaders[@]}"
 }
 
 put() { # put FILE, as unpacked; symbolic links and what they point to.
@@ -44,17 +41,23 @@ put() { # put FILE, as unpacked; symbolic links and what they point to.
   mkdir -p "$root$(dirname "$name")"
   cp -a "$work/all$name" "$root$name"
   if [ -L "$work/all$name" ]; then
-    target=$(readlink -m "$work/all$name")
-    put "$target"
+    target=$(readlink "$work/all$name")
+    case $target in # Absolute ones mean the image's root, not this machine's.
+      /*) put "$work/all$target" ;;
+      *) put "$work/all$(realpath -ms "$(dirname "$name")/$target")" ;;
+    esac
   fi
 }
 
 fetch
 unpack
 work=$(readlink -f "$work")
+mapfile -t loaders < <(find "$work/all/lib" "$work/all/lib64" -name 'ld-linux*' 2>/dev/null)
+libraries=$(find "$work/all/lib" "$work/all/usr/lib" -maxdepth 1 -name '*-linux-gnu' | paste -sd:)
 for file; do
   if [ -d "$work/all$file" ]; then
     mkdir -p "$root$file" && cp -a "$work/all$file/." "$root$file/"
+    rm -rf "$root$file"/bitcode "$root$file"/llvmjit* # PostgreSQL's compiler for queries: off, and 100 MB.
   else
     put "$work/all$file"
   fi

@@ -1,0 +1,7 @@
+# Makes deploy/etc/ out of etc/: what is different in a container, and nothing
+# else. `make generate` runs it; edit etc/, or this.
+s#127\.0\.0\.1:2379#etcd-1:2379, etcd-2:2379, etcd-3:2379#
+s#127\.0\.0\.1#0.0.0.0#
+s#certs/dev/#/run/secrets/#
+s#^\# /metrics, on the loopback only\.#\# /metrics, for Prometheus in the same network; never published.#
+s#; the suite sends it to a file\.#; docker keeps it.#
