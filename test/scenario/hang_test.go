@@ -165,10 +165,23 @@ func eventually(t *testing.T, d time.Duration, try func() error) {
 	}
 }
 
-// goroutines reads the gateway's own count from its metrics.
-func goroutines(t *testing.T) int {
+// goroutines reads the gateway's own count from its metrics; of replicas, the sum.
+func goroutines(t *testing.T) (sum int) {
 	t.Helper()
-	resp, err := http.Get("http://127.0.0.1:9200/metrics")
+	urls := []string{"http://127.0.0.1:9200/metrics"}
+	if theSuite.containers != nil {
+		urls = theSuite.containers.metrics("project-api", 9200)
+	}
+	for _, url := range urls {
+		sum += int(gauge(t, url, "go_goroutines"))
+	}
+	return sum
+}
+
+// gauge reads one number from /metrics.
+func gauge(t *testing.T, url, name string) float64 {
+	t.Helper()
+	resp, err := http.Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,10 +192,10 @@ func goroutines(t *testing.T) int {
 	}
 	for _, line := range strings.Split(string(data), "\n") {
 		var n float64
-		if _, err := fmt.Sscanf(line, "go_goroutines %f", &n); err == nil {
-			return int(n)
+		if _, err := fmt.Sscanf(line, name+" %f", &n); err == nil {
+			return n
 		}
 	}
-	t.Fatal("no go_goroutines at /metrics")
+	t.Fatalf("no %s at %s", name, url)
 	return 0
 }

@@ -2,8 +2,16 @@
 // suite: the HTTPS gateway, the gRPC ports, the command line, and the operating
 // system's signals. TestMain builds the binaries, starts bin/suite on data of its
 // own, and stops it; where another suite has the ports already, all of it runs in
-// a network namespace of its own. With CLINSOURCE_URL set (another topology) the
-// stories that need the processes at hand are left out by that topology's runner.
+// a network namespace of its own.
+//
+// With CLINSOURCE_TARGET=compose the same stories are told to the stack of
+// deploy/docker-compose.yml (or .small.yml) that runs already on this machine, under
+// certs/dev (make compose-up): nothing is built, started or stopped. What hangs a
+// process there hangs all its replicas. Only here, and left out by .ci/run there
+// (go test -skip): TestKilledUnderLoadLosesNothing, which times the launcher's
+// restarts (Docker backs off from what is killed every second); TestImageMemory,
+// for its 4 GiB of room; and those that run a binary without a suite
+// (TestShippedConfigsHoldEveryKey, TestCheckOnlyCommandLine, TestArticleTLS...).
 package scenario
 
 import (
@@ -36,6 +44,12 @@ var theSuite *suite
 func TestMain(m *testing.M) {
 	if err := os.Chdir("../.."); err != nil {
 		exit(err)
+	}
+	if target := os.Getenv("CLINSOURCE_TARGET"); target != "" {
+		if err := useContainers(target); err != nil {
+			exit(err)
+		}
+		os.Exit(m.Run())
 	}
 	if os.Getenv("CLINSOURCE_NETNS") == "" && busy(gatewayAddr) {
 		status, err := inNamespace()
@@ -127,10 +141,44 @@ func runAll(m *testing.M) (int, error) {
 	return status, theSuite.stop()
 }
 
-// suite is a running bin/suite.
+// useContainers makes theSuite a stack that runs already.
+func useContainers(target string) error {
+	if err := needRoot(); err != nil {
+		return err
+	}
+	c, err := newContainers(target)
+	theSuite = &suite{containers: c}
+	return err
+}
+
+// suite is a running bin/suite, or the containers of a stack.
 type suite struct {
-	data string
-	cmd  *exec.Cmd
+	data       string
+	cmd        *exec.Cmd
+	containers *containers // nil: the launcher's.
+}
+
+// folder is the data folder of one process.
+func (s *suite) folder(name string) string {
+	if s.containers != nil {
+		return s.containers.folder(name)
+	}
+	return filepath.Join(s.data, name)
+}
+
+// find gives the process ids of all that run bin/NAME, which is one in bin/suite.
+func (s *suite) find(t testing.TB, name string) []int {
+	t.Helper()
+	if s.containers == nil {
+		return []int{s.pid(t, name)}
+	}
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if pids := s.containers.find(name); len(pids) > 0 {
+			return pids
+		}
+	}
+	t.Fatalf("no container runs %s", name)
+	return nil
 }
 
 // startSuite starts it and waits for its ready line.
@@ -201,9 +249,12 @@ func (s *suite) showErrors() {
 }
 
 // pid gives the process of the suite that runs bin/NAME, waiting a moment for
-// one that is being restarted.
+// one that is being restarted; of replicas, the first.
 func (s *suite) pid(t testing.TB, name string) int {
 	t.Helper()
+	if s.containers != nil {
+		return s.find(t, name)[0]
+	}
 	want, err := filepath.Abs(filepath.Join("bin", name))
 	if err != nil {
 		t.Fatal(err)
@@ -241,19 +292,27 @@ func (s *suite) childOf(pid int) bool {
 
 func (s *suite) signal(t testing.TB, name string, sig syscall.Signal) {
 	t.Helper()
-	if err := syscall.Kill(s.pid(t, name), sig); err != nil {
-		t.Fatalf("%v to %s: %v", sig, name, err)
+	for _, pid := range s.find(t, name) {
+		if err := syscall.Kill(pid, sig); err != nil {
+			t.Fatalf("%v to %s: %v", sig, name, err)
+		}
 	}
 }
 
 // logs gives all logs of the suite as one text.
 func (s *suite) logs(t testing.TB) string {
 	t.Helper()
+	var all strings.Builder
+	if s.containers != nil {
+		for _, name := range processNames {
+			all.WriteString(s.containers.log(t, name))
+		}
+		return all.String()
+	}
 	paths, _ := filepath.Glob(filepath.Join(s.data, "logs", "*.log"))
 	if len(paths) < 6 {
 		t.Fatalf("%d logs, six processes", len(paths))
 	}
-	var all strings.Builder
 	for _, path := range paths {
 		data, err := os.ReadFile(path)
 		if err != nil {

@@ -33,30 +33,35 @@ var (
 )
 
 // pids gives the process ids of the whole suite.
-func (s *suite) pids(t testing.TB) map[string]int {
+func (s *suite) pids(t testing.TB) map[string][]int {
 	t.Helper()
-	ids := map[string]int{}
+	ids := map[string][]int{}
 	for _, name := range processNames {
-		ids[name] = s.pid(t, name)
+		ids[name] = s.find(t, name)
 	}
 	return ids
 }
 
-// residentSize reads VmRSS (now) or VmHWM (the peak) of a process, in bytes.
-func residentSize(t testing.TB, name, field string) int64 {
+// residentSize reads VmRSS (now) or VmHWM (the peak) of a process, in bytes; of
+// replicas, the largest.
+func residentSize(t testing.TB, name, field string) (largest int64) {
 	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", theSuite.pid(t, name)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(status)) {
-		var kib int64
-		if _, err := fmt.Sscanf(line, field+": %d kB", &kib); err == nil {
-			return kib << 10
+	for _, pid := range theSuite.find(t, name) {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(status)) {
+			var kib int64
+			if _, err := fmt.Sscanf(line, field+": %d kB", &kib); err == nil {
+				largest = max(largest, kib<<10)
+			}
 		}
 	}
-	t.Fatalf("no %s in /proc/PID/status of %s", field, name)
-	return 0
+	if largest == 0 {
+		t.Fatalf("no %s in /proc/PID/status of %s", field, name)
+	}
+	return largest
 }
 
 func idleSizes(t testing.TB) map[string]int64 {
@@ -72,8 +77,10 @@ func idleSizes(t testing.TB) map[string]int64 {
 func resetPeaks(t testing.TB) {
 	t.Helper()
 	for _, name := range imagePath {
-		if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", theSuite.pid(t, name)), []byte("5"), 0); err != nil {
-			t.Fatalf("reset the peak of %s: %v", name, err)
+		for _, pid := range theSuite.find(t, name) {
+			if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0); err != nil {
+				t.Fatalf("reset the peak of %s: %v", name, err)
+			}
 		}
 	}
 }
@@ -257,7 +264,7 @@ func forget(t *testing.T, ids ...string) {
 		if id == "" {
 			continue
 		}
-		if err := os.Truncate(filepath.Join(theSuite.data, "dicom-rpc", "images", id[len(id)-2:], id), 0); err != nil {
+		if err := os.Truncate(filepath.Join(theSuite.folder("dicom-rpc"), "images", id[len(id)-2:], id), 0); err != nil {
 			t.Errorf("make room: %v", err)
 		}
 	}

@@ -40,7 +40,7 @@ func synthetic(t testing.TB, spec dicomfile.SyntheticSpec) []byte {
 // uploads under way included.
 func imageFiles(t testing.TB) []string {
 	t.Helper()
-	root := filepath.Join(theSuite.data, "dicom-rpc", "images")
+	root := filepath.Join(theSuite.folder("dicom-rpc"), "images")
 	var files []string
 	err := fs.WalkDir(os.DirFS(root), ".", func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && !entry.IsDir() && path != "lock" {
