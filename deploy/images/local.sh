@@ -11,28 +11,29 @@ here=deploy/images
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# ours builds the targets of deploy/Dockerfile on binaries that are there.
+# ours builds the targets of deploy/Dockerfile on binaries that are there: an image
+# of them takes the place of the build stage and of etcd's own.
 ours() {
-  mkdir -p "$work/bin/data"
   local name
-  for name in vitals-rpc dicom-rpc epro-rpc subject-rpc project-api etcd etcdctl; do
-    cp "bin/$name" "$work/bin/"
-  done
+  mkdir -p "$work/out/out/data" "$work/out/usr/local/bin"
+  cp bin/vitals-rpc bin/dicom-rpc bin/epro-rpc bin/subject-rpc bin/project-api "$work/out/out/"
+  cp bin/etcd bin/etcdctl "$work/out/usr/local/bin/"
+  tar -C "$work/out" --owner=0 --group=0 --numeric-owner -c . | docker import - local/clinsource/binaries >/dev/null
+  rm -rf "$work/out"
   {
-    echo 'FROM scratch AS build'
-    echo 'COPY . /out/'
-    echo 'FROM scratch AS etcd-official'
-    echo 'COPY etcd etcdctl /usr/local/bin/'
+    echo 'FROM local/clinsource/binaries AS build'
+    echo 'FROM local/clinsource/binaries AS etcd-official'
     sed -n '/^FROM scratch AS process/,$p' deploy/Dockerfile
   } >"$work/Dockerfile"
   for name in vitals-rpc dicom-rpc epro-rpc subject-rpc project-api; do
     build "$name" "clinsource/$name:$version"
   done
   build etcd clinsource/etcd:3.6.16
+  docker rmi local/clinsource/binaries >/dev/null
 }
 
 build() {
-  docker build -q -f "$work/Dockerfile" --target "$1" -t "local/$2" "$work/bin" >/dev/null 2>"$work/said" || { cat "$work/said" >&2; return 1; }
+  docker build -q --target "$1" -t "local/$2" - <"$work/Dockerfile" >/dev/null 2>"$work/said" || { cat "$work/said" >&2; return 1; }
 }
 
 # foreign makes an image of Debian packages: NAME USER PACKAGES FILE... ; what is

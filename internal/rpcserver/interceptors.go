@@ -118,7 +118,7 @@ func (g *guard) conclude(ctx context.Context, method string, start time.Time, er
 		f := fault.From(err)
 		code, reason, out = f.Code, f.Reason, f.GRPCStatus().Err()
 		fields = append(fields, logx.Field("reason", f.Reason))
-		if f.Code == codes.Internal || f.Code == codes.DataLoss {
+		if f.Code == codes.Internal || f.Code == codes.DataLoss || f.Reason == fault.ReasonStorageFull {
 			fields = append(fields, causeOf(f)...)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,10 +39,10 @@ func newContainers(target string) (*containers, error) {
 	return c, nil
 }
 
-// ids gives the containers of a service that run. etcd's members are services of
+// ids gives the containers of a service, those that just restart too. etcd's members are services of
 // their own: etcd-1, etcd-2, ...
 func (c *containers) ids(name string) (ids []string) {
-	out, err := exec.Command("docker", "ps", "--filter", "label=com.docker.compose.project="+c.project,
+	out, err := exec.Command("docker", "ps", "-a", "--filter", "label=com.docker.compose.project="+c.project,
 		"--format", `{{.ID}} {{.Label "com.docker.compose.service"}}`).Output()
 	if err != nil {
 		return nil
@@ -79,13 +80,13 @@ func (c *containers) find(name string) (pids []int) {
 	return pids
 }
 
-// folder is what the process sees as its data folder.
+// folder is where the process's data folder lies on this machine.
 func (c *containers) folder(name string) string {
-	pids := c.find(name)
-	if len(pids) == 0 {
+	sources := c.inspect(name, `{{range .Mounts}}{{if eq .Destination "/data"}}{{.Source}}{{end}}{{end}}`)
+	if len(sources) == 0 {
 		return "/nonexistent"
 	}
-	return fmt.Sprintf("/proc/%d/root/data/%s", pids[0], name)
+	return filepath.Join(sources[0], name)
 }
 
 // metrics are the addresses of /metrics of every replica, in the stack's network.
