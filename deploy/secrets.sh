@@ -29,4 +29,8 @@ for f in ca.crt issuer.jwks.json; do give \$f 65532 444; done
 for p in etcd vitals-rpc dicom-rpc epro-rpc subject-rpc project-api; do
   give \$p.crt 65532 444; give \$p.key 65532 400
 done
-give postgres.crt 999 444; give postgres.key 999 400"
+give postgres.crt 999 444; give postgres.key 999 400
+if [ ! -s $to/postgres.password ]; then # Nobody logs in with it: a superuser must have one.
+  head -c 24 /dev/urandom | base64 >$to/postgres.password
+fi
+chown 999:999 $to/postgres.password; chmod 400 $to/postgres.password"
