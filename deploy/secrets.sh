@@ -26,7 +26,7 @@ give() { # give FILE OWNER MODE
 }
 chmod 755 $to
 for f in ca.crt issuer.jwks.json; do give \$f 65532 444; done
-for p in etcd vitals-rpc dicom-rpc epro-rpc subject-rpc project-api; do
+for p in etcd vitals-rpc dicom-rpc epro-rpc subject-rpc project-api operator; do
   give \$p.crt 65532 444; give \$p.key 65532 400
 done
 give postgres.crt 999 444; give postgres.key 999 400

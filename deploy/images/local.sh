@@ -16,7 +16,7 @@ trap 'rm -rf "$work"' EXIT
 ours() {
   local name
   mkdir -p "$work/out/out/data" "$work/out/usr/local/bin"
-  cp bin/vitals-rpc bin/dicom-rpc bin/epro-rpc bin/subject-rpc bin/project-api "$work/out/out/"
+  cp bin/vitals-rpc bin/dicom-rpc bin/epro-rpc bin/subject-rpc bin/project-api bin/clinctl "$work/out/out/"
   cp bin/etcd bin/etcdctl "$work/out/usr/local/bin/"
   tar -C "$work/out" --owner=0 --group=0 --numeric-owner -c . | docker import - local/clinsource/binaries >/dev/null
   rm -rf "$work/out"
@@ -25,7 +25,7 @@ ours() {
     echo 'FROM local/clinsource/binaries AS etcd-official'
     sed -n '/^FROM scratch AS process/,$p' deploy/Dockerfile
   } >"$work/Dockerfile"
-  for name in vitals-rpc dicom-rpc epro-rpc subject-rpc project-api; do
+  for name in vitals-rpc dicom-rpc epro-rpc subject-rpc project-api clinctl; do
     build "$name" "clinsource/$name:$version"
   done
   build etcd clinsource/etcd:3.6.16

@@ -43,7 +43,7 @@ mkdir "$work/context"
 git -c safe.directory='*' ls-files -z --cached --others --exclude-standard | tar --null --ignore-failed-read -T - -c | tar -C "$work/context" -x
 go mod vendor -o "$work/context/vendor"
 
-for target in vitals-rpc dicom-rpc epro-rpc subject-rpc project-api etcd; do
+for target in vitals-rpc dicom-rpc epro-rpc subject-rpc project-api clinctl etcd; do
   made+=("standin/$target")
   docker build -q --network none -f deploy/Dockerfile --target "$target" -t "standin/$target" "$work/context" 2>"$work/said" >/dev/null ||
     { cat "$work/said" >&2; exit 1; }

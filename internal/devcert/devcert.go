@@ -45,7 +45,8 @@ type leaf struct {
 
 // leaves are the processes of the design. The gateway and etcd are reached by
 // address from tools and browsers; the RPC services only under their names.
-// suite (the launcher, asking for health) and partner only call.
+// suite (the launcher, asking for health), operator (clinctl, as the owner of the
+// database) and partner only call.
 var leaves = []leaf{
 	{name: "vitals-rpc", server: true},
 	{name: "dicom-rpc", server: true},
@@ -55,6 +56,7 @@ var leaves = []leaf{
 	{name: "etcd", server: true, local: true, members: []string{"etcd-1", "etcd-2", "etcd-3"}},
 	{name: "postgres", server: true, local: true},
 	{name: "suite"},
+	{name: "operator"},
 	{name: "partner"},
 }
 
