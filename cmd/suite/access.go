@@ -29,7 +29,7 @@ func (p *plan) access() (all []discovery.Access) {
 
 // protectEtcd sets users up on an etcd that somebody else runs, and is done.
 func protectEtcd(ctx context.Context, s settings) error {
-	p, err := makePlan(s.data, nil)
+	p, err := makePlan(s.data, nil, store{})
 	if err != nil {
 		return err
 	}
