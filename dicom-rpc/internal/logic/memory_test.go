@@ -3,7 +3,6 @@ package logic_test
 import (
 	"io"
 	"runtime"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,18 +22,22 @@ func TestUploadMemory(t *testing.T) {
 		w.CloseWithError(err)
 	}()
 	before := heap()
-	var most atomic.Uint64
-	done := make(chan struct{})
+	stop, most := make(chan struct{}), make(chan uint64)
 	go func() {
-		defer close(done)
-		for most.Load() < 1<<63 {
-			most.Store(max(most.Load(), heap()))
-			time.Sleep(5 * time.Millisecond)
+		peak := heap()
+		for {
+			select {
+			case <-stop:
+				most <- peak
+				return
+			case <-time.After(5 * time.Millisecond):
+				peak = max(peak, heap())
+			}
 		}
 	}()
 	resp, err := f.uploadFrom(within(t), &dicompb.FileInfo{}, r)
-	peak := most.Swap(1 << 63)
-	<-done
+	close(stop)
+	peak := <-most
 	if err != nil || resp.GetSize() < frames<<21 {
 		t.Fatal(resp, err)
 	}

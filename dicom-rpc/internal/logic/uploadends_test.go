@@ -380,7 +380,7 @@ func TestQuota(t *testing.T) {
 			t.Errorf("told %v", err)
 		}
 	}
-	a, b := f.create(t, file), f.create(t, large(t))
+	a, b := f.create(t, file), f.create(t, file)
 	f.send(t, &dicompb.FileInfo{PatientId: "s-01"}, small)
 	_, err := f.client.CreateUpload(within(t), &dicompb.CreateUploadRequest{Size: 1, PatientId: "s-01"})
 	over(err)
