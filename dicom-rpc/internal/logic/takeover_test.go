@@ -268,3 +268,29 @@ func TestPublishedUploadIsFinishedLater(t *testing.T) {
 	f.wantComplete(t, id, file, resp, err)
 	f.wantImages(t, 1)
 }
+
+// A process that stops commits what its streams have brought, and says so.
+func TestStoppingCommits(t *testing.T) {
+	f := open(t)
+	stop := f.svc.Uploads.KeepTidy()
+	file := large(t)
+	id := f.create(t, file).GetUploadId()
+	stream := f.stream(t, within(t), id, 0)
+	sendAll(stream, file[:500_000])
+	eventually(t, "all has come", func() bool {
+		info, err := os.Stat(filepath.Join(f.dir, "incoming", id))
+		return err == nil && info.Size() == 500_000
+	})
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if at := f.get(t, id).GetOffset(); at != 500_000 {
+		t.Errorf("%d bytes are committed of 500000", at)
+	}
+	_, err := stream.CloseAndRecv()
+	if got := wantFault(t, err, codes.Unavailable, ""); got.RetryAfter == 0 {
+		t.Errorf("told %v", err)
+	}
+	resp, err := f.part(t, id, file, 500_000, len(file))
+	f.wantComplete(t, id, file, resp, err)
+}

@@ -431,7 +431,7 @@ func TestRoomIsPromised(t *testing.T) {
 // A disk that fills in the middle keeps what is committed, to be gone on with.
 func TestUploadGoesOnAfterFullDisk(t *testing.T) {
 	f := open(t)
-	file := large(t)
+	file := synthetic(t, dicomfile.SyntheticSpec{PatientID: "s-01", Rows: 1024, Columns: 1024, Frames: 20})
 	id := f.create(t, file).GetUploadId()
 	signal.Ignore(syscall.SIGXFSZ)
 	defer signal.Reset(syscall.SIGXFSZ)
@@ -439,7 +439,7 @@ func TestUploadGoesOnAfterFullDisk(t *testing.T) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 1 << 20, Max: old.Max}); err != nil {
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: fullAt, Max: old.Max}); err != nil {
 		t.Fatal(err)
 	}
 	_, err := f.part(t, id, file, 0, len(file))
@@ -450,7 +450,7 @@ func TestUploadGoesOnAfterFullDisk(t *testing.T) {
 		t.Errorf("told %v", err)
 	}
 	at := int(f.get(t, id).GetOffset())
-	if at < 1<<20-chunkBytes || at > 1<<20 {
+	if at < fullAt-chunkBytes || at > fullAt {
 		t.Errorf("%d bytes are committed", at)
 	}
 	resp, err := f.part(t, id, file, at, len(file))

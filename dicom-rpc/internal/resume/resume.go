@@ -201,10 +201,14 @@ func (u *Uploads) Ending(ctx context.Context, id string) {
 	}
 }
 
-// stop ends all sessions and waits until each has committed what came.
+// stop ends all sessions, but for those that are storing their whole file, and
+// waits a moment until each has committed what came.
 func (u *Uploads) stop() {
 	sessions := u.sessions()
 	for _, s := range sessions {
+		if s.ending.Load() {
+			continue
+		}
 		s.cancel(fault.Unavailable(fault.ReasonUnavailable, "the service is stopping; ask GetUpload and go on from its offset", time.Second))
 	}
 	timer := time.NewTimer(stopWithin)
