@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"context"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -37,7 +38,7 @@ func newCutter(t testing.TB, seed uint64, least, spread int) *cutter {
 			if err != nil {
 				return
 			}
-			lines.Go(func() { c.carry(conn.(*net.TCPConn)) })
+			lines.Go(func() { c.carry(t.Context(), conn.(*net.TCPConn)) })
 		}
 	})
 	t.Cleanup(func() { _ = listener.Close(); lines.Wait() })
@@ -47,8 +48,9 @@ func newCutter(t testing.TB, seed uint64, least, spread int) *cutter {
 func (c *cutter) url() string { return "https://" + c.listener.Addr().String() }
 
 // carry copies both ways, until one side ends or the line breaks.
-func (c *cutter) carry(caller *net.TCPConn) {
-	conn, err := net.Dial("tcp", gatewayAddr)
+func (c *cutter) carry(ctx context.Context, caller *net.TCPConn) {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", gatewayAddr)
 	if err != nil {
 		_ = caller.SetLinger(0)
 		_ = caller.Close()

@@ -39,7 +39,7 @@ func (t *tusCall) fail(err error) error {
 func (t *tusCall) NewUpload(_ context.Context, info tusd.FileInfo) (tusd.Upload, error) {
 	ctx, cancel := t.c.within(t.c.svcCtx.Budgets.Write)
 	defer cancel()
-	t.asked.Size = uint64(info.Size) // #nosec G115 -- tusd has checked that it is not negative
+	t.asked.Size = uint64(info.Size)
 	upload, err := t.c.svcCtx.DicomRpc.CreateUpload(ctx, t.asked)
 	if err != nil {
 		return nil, t.fail(err)
@@ -93,7 +93,7 @@ func (t *tusCall) GetInfo(context.Context) (tusd.FileInfo, error) {
 		}
 	}
 	info := tusd.FileInfo{
-		ID: t.upload.GetUploadId(), Size: int64(t.upload.GetSize()), Offset: int64(t.upload.GetOffset()), // #nosec G115 -- at most 16 GiB
+		ID: t.upload.GetUploadId(), Size: int64(t.upload.GetSize()), Offset: int64(t.upload.GetOffset()),
 		MetaData: tusd.MetaData{},
 	}
 	if t.withBytes() { // It is complete before a byte was looked at: what came along is passed over.
@@ -157,7 +157,7 @@ func (t *tusCall) WriteChunk(_ context.Context, offset int64, src io.Reader) (in
 	if err := t.close(up); err != nil {
 		return 0, err
 	}
-	written := int64(up.out.GetOffset()) - offset // #nosec G115 -- at most 16 GiB
+	written := int64(up.out.GetOffset()) - offset
 	switch {
 	case t.image != nil:
 		return t.size() - offset, nil
@@ -173,7 +173,7 @@ func (t *tusCall) WriteChunk(_ context.Context, offset int64, src io.Reader) (in
 	return written, nil
 }
 
-func (t *tusCall) size() int64 { return int64(t.upload.GetSize()) } // #nosec G115 -- at most 16 GiB
+func (t *tusCall) size() int64 { return int64(t.upload.GetSize()) }
 
 // quiet is how long a body may stand still. It is less than the stream's limit, so
 // that there is time to hand on what came, and to hear how much is kept.
@@ -186,7 +186,7 @@ func (t *tusCall) open(offset int64) (*upload, error) {
 	if err != nil {
 		return nil, t.fail(err)
 	}
-	info := &dicompb.FileInfo{UploadId: t.upload.GetUploadId(), Offset: uint64(offset)} // #nosec G115 -- tusd has checked that it is not negative
+	info := &dicompb.FileInfo{UploadId: t.upload.GetUploadId(), Offset: uint64(offset)}
 	if err := up.stream.Send(&dicompb.UploadDicomRequest{Data: &dicompb.UploadDicomRequest_Info{Info: info}}); err != nil {
 		defer up.end()
 		return nil, t.fail(up.resumable(up.result()))
