@@ -505,6 +505,7 @@ func (h *hostile) paths(t *testing.T) {
 func (h *hostile) routeMethods() map[string]string {
 	return map[string]string{
 		"/healthz": "GET", "/readyz": "GET", "/docs": "GET", "/openapi.yaml": "GET",
+		"/v1/uploads": "OPTIONS, POST", "/v1/uploads/x": "DELETE, HEAD, PATCH",
 		"/v1/projects": "GET, POST", h.w.path: "GET", h.w.path + "/sites": "GET, POST", h.w.path + "/subjects": "GET, POST",
 		h.path: "GET", h.path + ":withdraw": "POST", h.path + "/vitals": "GET, POST", h.path + "/vitals:batch": "POST",
 		h.path + "/images": "GET, PUT", h.path + "/images/x": "GET", h.path + "/reports": "GET, POST", h.path + "/medications": "GET, POST",
@@ -555,7 +556,7 @@ func (h *hostile) eventStream(t *testing.T) {
 						t.Errorf("%s %s with %s %s: status %d (%s), without it %d (%s)", method, path, header[0], header[1],
 							r.status, r.header.Get("Content-Type"), plain.status, plain.header.Get("Content-Type"))
 					}
-					if r.status >= 400 {
+					if r.status >= 400 && !strings.HasPrefix(path, "/v1/uploads") { // Tus has texts of its own.
 						r.problem(t)
 					}
 				}

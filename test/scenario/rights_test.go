@@ -40,6 +40,7 @@ POST S/vitals         403   201      201          201           201            4
 GET  S/vitals         403   200      200          200           200            200        200       200       200     403    200
 POST S/vitals:batch   403   201      201          201           201            403        403       403       403     201    201
 PUT  S/images         403   201      201          201           201            403        403       403       403     201    403
+POST /v1/uploads      403   201      201          201           201            403        403       403       403     201    403
 GET  S/images         403   200      200          200           200            200        200       200       200     403    403
 GET  S/images/I       403   200      200          200           200            200        200       200       200     403    403
 POST S/reports        403   201      201          201           201            403        403       403       403     403    201
@@ -153,6 +154,11 @@ func (s subjectOf) try(t *testing.T, a *api, route string) reply {
 	}
 	if method == http.MethodPut {
 		return a.send(t, method, path, bytes.NewReader(image(t, s.id)))
+	}
+	if route == "POST /v1/uploads" { // The same by tus, in one request.
+		data := image(t, s.id)
+		return a.send(t, method, path, bytes.NewReader(data), "Tus-Resumable", "1.0.0", "Upload-Length", fmt.Sprint(len(data)),
+			"Content-Type", "application/offset+octet-stream", "Upload-Metadata", "patient_id "+base64Of(s.id)+",project_id "+base64Of(s.w.project))
 	}
 	if body := s.body(route); body != nil {
 		return a.post(t, path, body)
