@@ -46,9 +46,7 @@ func TestOpenAgainKeepsRowsAndAddsMigrations(t *testing.T) {
 		t.Error("Close left the log beside the database")
 	}
 
-	newer := maps.Clone(testMigrations.(fstest.MapFS))
-	newer["sqlite/00003_colour.sql"] = &fstest.MapFile{Data: []byte(
-		"-- +goose Up\nALTER TABLE notes ADD COLUMN colour TEXT NOT NULL DEFAULT 'blue';\n")}
+	newer := withFile("sqlite/00003_colour.sql", "-- +goose Up\nALTER TABLE notes ADD COLUMN colour TEXT NOT NULL DEFAULT 'blue';\n")
 	db = openIn(t, folder, Config{}, newer)
 	var colour string
 	if err := db.QueryRow(ctx, `SELECT colour FROM notes WHERE id = $1`, "a").Scan(&colour); err != nil || colour != "blue" {
@@ -62,6 +60,13 @@ func TestOpenAgainKeepsRowsAndAddsMigrations(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "version 3 and this binary knows versions up to 2") {
 		t.Errorf("a schema newer than the binary: %v", err)
 	}
+}
+
+// withFile is testMigrations with one more.
+func withFile(name, text string) fs.FS {
+	files := maps.Clone(testMigrations.(fstest.MapFS))
+	files[name] = &fstest.MapFile{Data: []byte(text)}
+	return files
 }
 
 func TestOpenRefuses(t *testing.T) {

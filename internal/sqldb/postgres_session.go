@@ -109,10 +109,12 @@ func (s *postgresSession) control(statement string) error {
 }
 
 // commit knows that nothing was kept when the server says so with an ERROR, or
-// when COMMIT never left this process. A connection that ends otherwise may have
-// ended before or after the commit.
+// when the connection was lost before. One that ends meanwhile may have ended
+// before or after the commit; pgconn.SafeToRetry does not tell: pgx 5.12 says so
+// of a COMMIT that was sent and whose answer was cut off ("conn closed").
 func (s *postgresSession) commit() error {
-	if s.conn == nil {
+	if s.conn == nil || s.conn.IsClosed() {
+		s.conn = nil
 		return errLost
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, commitWithin)
@@ -125,7 +127,7 @@ func (s *postgresSession) commit() error {
 		return nil
 	}
 	answered, ok := errors.AsType[*pgconn.PgError](err)
-	if ok && answered.SeverityUnlocalized == "ERROR" || pgconn.SafeToRetry(err) {
+	if ok && answered.SeverityUnlocalized == "ERROR" {
 		return s.fault(ctx, err)
 	}
 	s.drop()

@@ -62,9 +62,6 @@ func schemaFor(t testing.TB, folder string, migrations fs.FS) *Postgres {
 // migrated makes or updates a schema, and says how a service gets at it.
 func migrated(t testing.TB, server *pgtest.Server, database, schema string, migrations fs.FS) *Postgres {
 	t.Helper()
-	if database == "postgres" {
-		server.Exec(t, database, "GRANT CREATE ON DATABASE postgres TO "+pgtest.Owner)
-	}
 	role := "service_" + schema
 	_, err := Migrate(within(t, time.Minute), Migration{
 		Owner: Postgres{Url: server.URL(pgtest.Owner, database), Schema: schema}, Role: role, Migrations: migrations,

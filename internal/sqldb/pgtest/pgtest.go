@@ -26,8 +26,8 @@ import (
 	"clinsource/internal/corpus"
 )
 
-// Owner is the role that owns the databases; it may make roles and databases, and
-// is no superuser.
+// Owner is a role that may make roles, databases, and schemas in the database
+// postgres, and is no superuser.
 const Owner = "clinsource_owner"
 
 // Server is one PostgreSQL.
@@ -81,14 +81,6 @@ func (s *Server) URL(role, database string) string {
 // Addr is where it listens.
 func (s *Server) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
 
-// Database makes an empty database that Owner owns, and gives its name.
-func (s *Server) Database(t testing.TB) string {
-	t.Helper()
-	name := fmt.Sprintf("test_%d", time.Now().UnixNano())
-	s.Exec(t, "postgres", "CREATE DATABASE "+name+" OWNER "+Owner+" TEMPLATE template0")
-	return name
-}
-
 // Exec runs statements as the superuser.
 func (s *Server) Exec(t testing.TB, database string, statements ...string) {
 	t.Helper()
@@ -135,7 +127,7 @@ func start() (*Server, error) {
 	if err := s.Start(); err != nil {
 		return nil, err
 	}
-	return s, s.exec("postgres", "CREATE ROLE "+Owner+" LOGIN CREATEROLE CREATEDB")
+	return s, s.exec("postgres", "CREATE ROLE "+Owner+" LOGIN CREATEROLE CREATEDB", "GRANT CREATE ON DATABASE postgres TO "+Owner)
 }
 
 func (s *Server) create(bin string) error {

@@ -116,7 +116,6 @@ func Schema(t testing.TB, server *pgtest.Server, migrations fs.FS) *sqldb.Postgr
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	server.Exec(t, "postgres", "GRANT CREATE ON DATABASE postgres TO "+pgtest.Owner)
 	schema := "test" + strconv.FormatInt(schemas.Add(1), 10)
 	_, err := sqldb.Migrate(ctx, sqldb.Migration{
 		Owner: sqldb.Postgres{Url: server.URL(pgtest.Owner, "postgres"), Schema: schema},
