@@ -35,6 +35,7 @@ func commands() []command {
 		{"backup", "copy all data into one encrypted file, while the suite runs", runBackup},
 		{"restore", "make the data of a backup again, in a new folder", runRestore},
 		{"migrate", "bring a PostgreSQL database up to date, for all services", runMigrate},
+		{"move", "copy all rows from SQLite files to PostgreSQL, compared", runMove},
 	}
 }
 
