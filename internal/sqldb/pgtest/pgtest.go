@@ -84,12 +84,13 @@ func (s *Server) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
 // Exec runs statements as the superuser.
 func (s *Server) Exec(t testing.TB, database string, statements ...string) {
 	t.Helper()
-	if err := s.exec(database, statements...); err != nil {
+	if err := s.Try(database, statements...); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (s *Server) exec(database string, statements ...string) error {
+// Try is Exec that gives the error.
+func (s *Server) Try(database string, statements ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, s.URL("postgres", database))
@@ -127,7 +128,7 @@ func start() (*Server, error) {
 	if err := s.Start(); err != nil {
 		return nil, err
 	}
-	return s, s.exec("postgres", "CREATE ROLE "+Owner+" LOGIN CREATEROLE CREATEDB", "GRANT CREATE ON DATABASE postgres TO "+Owner)
+	return s, s.Try("postgres", "CREATE ROLE "+Owner+" LOGIN CREATEROLE CREATEDB", "GRANT CREATE ON DATABASE postgres TO "+Owner)
 }
 
 func (s *Server) create(bin string) error {
@@ -186,7 +187,7 @@ func (s *Server) Start() error {
 
 func (s *Server) wait() error {
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
-		err := s.exec("postgres", "SELECT 1")
+		err := s.Try("postgres", "SELECT 1")
 		if err == nil {
 			return nil
 		}
