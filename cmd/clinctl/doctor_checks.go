@@ -6,6 +6,8 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -139,13 +141,12 @@ func (d *doctor) keyMode(path string) {
 // storage looks at the room where the data is, and at the databases.
 func (d *doctor) storage(ctx context.Context, configs []configFile) {
 	for _, c := range configs {
+		if c.store != "" {
+			d.postgres(ctx, c.name, c.store)
+		}
 		for _, key := range []string{"DataFile", "ImageDir"} {
 			path, ok := c.paths[key]
 			if !ok {
-				continue
-			}
-			if strings.Contains(path, "://") {
-				d.warn("database "+c.name, "look at it with the database's own tools", "not a file: not checked here")
 				continue
 			}
 			folder := path
@@ -202,6 +203,33 @@ func (d *doctor) database(ctx context.Context, name, path string) {
 	default:
 		d.ok(about, "whole, schema %d, %d MiB", i.Schema, i.Bytes>>20)
 	}
+}
+
+// postgres tells whether one of the hosts takes connections. Role, schema and
+// version are the service's to check, when it starts.
+func (d *doctor) postgres(ctx context.Context, name, store string) {
+	about := "database " + name
+	u, err := url.Parse(store)
+	if err != nil || u.Host == "" {
+		d.warn(about, "look at it with psql", "not checked: its Url names no host")
+		return
+	}
+	var last error
+	for _, host := range strings.Split(u.Host, ",") {
+		if !strings.Contains(host, ":") {
+			host += ":5432"
+		}
+		dialing, cancel := context.WithTimeout(ctx, questionWithin)
+		conn, err := new(net.Dialer).DialContext(dialing, "tcp", host)
+		cancel()
+		if err == nil {
+			d.ok(about, "PostgreSQL at %s takes connections", host)
+			_ = conn.Close()
+			return
+		}
+		last = err
+	}
+	d.fail(about, "start PostgreSQL, or correct Postgres.Url", "%s does not answer: %s", u.Host, short(last))
 }
 
 func (d *doctor) etcdHealth(ctx context.Context) {

@@ -18,6 +18,7 @@ type configFile struct {
 	pairs [][2]string         // Certificate and key files.
 	cas   []string            // Files of authorities.
 	paths map[string]string   // DataFile, ImageDir.
+	store string              // Postgres.Url.
 	trust map[string][]string // A certificate's authorities, by its file.
 }
 
@@ -90,6 +91,9 @@ func (c *configFile) walk(n *yaml.Node) {
 	values := map[string]string{}
 	for i, child := range n.Content {
 		c.walk(child)
+		if n.Kind == yaml.MappingNode && i%2 == 0 && child.Value == "Postgres" {
+			c.store = urlIn(n.Content[i+1])
+		}
 		if n.Kind == yaml.MappingNode && i%2 == 0 && n.Content[i+1].Kind == yaml.ScalarNode {
 			values[child.Value] = os.ExpandEnv(n.Content[i+1].Value)
 		}
@@ -109,6 +113,16 @@ func (c *configFile) walk(n *yaml.Node) {
 	if cert != "" && ca != "" && !slices.Contains(c.trust[cert], ca) {
 		c.trust[cert] = append(c.trust[cert], ca)
 	}
+}
+
+func urlIn(n *yaml.Node) string {
+	var block struct {
+		Url string `yaml:"Url"`
+	}
+	if n.Decode(&block) != nil {
+		return ""
+	}
+	return os.ExpandEnv(block.Url)
 }
 
 func first(values map[string]string, keys ...string) string {

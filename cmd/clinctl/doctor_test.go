@@ -1,6 +1,9 @@
 package main
 
 import (
+	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +50,32 @@ func TestDoctorJudges(t *testing.T) {
 				t.Errorf("it is %s, want %s", got, c.want)
 			}
 		})
+	}
+}
+
+// TestDoctorFindsPostgres by the Url of a config, wherever one of its hosts is.
+func TestDoctorFindsPostgres(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for url, want := range map[string]string{
+		"postgres://role@127.0.0.1:1," + l.Addr().String() + "/db": "ok",
+		"postgres://role@127.0.0.1:1/db":                           "fail",
+		"postgres:///db?host=/run/postgresql":                      "warn",
+	} {
+		path := filepath.Join(t.TempDir(), "vitals-rpc.yaml")
+		if err := os.WriteFile(path, []byte("Name: vitals-rpc\nPostgres:\n  Url: "+url+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := readConfig("vitals-rpc", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := level(t, func(d *doctor) { d.storage(t.Context(), []configFile{c}) }); got != want {
+			t.Errorf("%s: it is %s, want %s", url, got, want)
+		}
 	}
 }
 
