@@ -23,7 +23,7 @@ const (
 type Span struct{ trace.Span }
 
 // Begin begins a piece of work inside the process. what is a constant of the
-// code, and kind says what it was done with (a database's name).
+// code, and with names what it was done with (a database).
 func Begin(ctx context.Context, what, with string) (context.Context, Span) {
 	t := active.Load()
 	if t == nil || !trace.SpanContextFromContext(ctx).IsSampled() { // A background's own writes begin no trace.

@@ -134,7 +134,7 @@ func (s *sink) of(trace []byte) (spans []span) {
 	return spans
 }
 
-// roots gives the gateway's span of a request.
+// root gives the gateway's span of a request.
 func (s *sink) root(requestID string) (span, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
