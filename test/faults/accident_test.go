@@ -114,7 +114,7 @@ const noise = 10 * time.Millisecond
 func TestTheArticlesAccident(t *testing.T) {
 	minute := time.Minute
 	if short {
-		minute = 25 * time.Second
+		minute = 20 * time.Second
 	}
 	s := startSuite(t, "")
 	w := newWorld(t, s, 1)
@@ -214,7 +214,7 @@ func TestTheArticlesAccident(t *testing.T) {
 func TestBesideBusyNeighbours(t *testing.T) {
 	stretch := 20 * time.Second
 	if short {
-		stretch = 8 * time.Second
+		stretch = 5 * time.Second
 	}
 	s := startSuite(t, "")
 	w := newWorld(t, s, 1)
