@@ -81,6 +81,14 @@ func (s *Server) URL(role, database string) string {
 // Addr is where it listens.
 func (s *Server) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
 
+// Database makes an empty database that Owner owns, and gives its name.
+func (s *Server) Database(t testing.TB) string {
+	t.Helper()
+	name := fmt.Sprintf("test_%d", time.Now().UnixNano())
+	s.Exec(t, "postgres", "CREATE DATABASE "+name+" OWNER "+Owner+" TEMPLATE template0")
+	return name
+}
+
 // Exec runs statements as the superuser.
 func (s *Server) Exec(t testing.TB, database string, statements ...string) {
 	t.Helper()
