@@ -2,8 +2,10 @@ package discovery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -13,11 +15,18 @@ func (c *Client) Registered(ctx context.Context, key string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.pace.call)
 	defer cancel()
 	resp, err := c.etcd.Get(ctx, prefix(key), clientv3.WithPrefix())
+	for isAuthOld(err) && sleep(ctx, c.pace.retryMin) { // Its users are being changed, as at a suite's start.
+		resp, err = c.etcd.Get(ctx, prefix(key), clientv3.WithPrefix())
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read what is registered under %s: %w", key, err)
 	}
 	return addressesIn(resp), nil
 }
+
+// isAuthOld says that etcd's users changed between its check of a request and the
+// request itself.
+func isAuthOld(err error) bool { return errors.Is(err, rpctypes.ErrAuthOldRevision) }
 
 // Member is one etcd server as it describes itself.
 type Member struct {
