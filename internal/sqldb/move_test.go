@@ -28,16 +28,16 @@ func TestMove(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(folder, "test.db")
-	migrated(t, server, "postgres", "moved", files)
-	to := Migration{Owner: Postgres{Url: server.URL(pgtest.Owner, "postgres"), Schema: "moved"}, Migrations: files}
+	schema := schemaFor(t, t.TempDir(), files).Schema
+	to := Migration{Owner: Postgres{Url: server.URL(pgtest.Owner, "postgres"), Schema: schema}, Migrations: files}
 
 	// A row that arrives changed.
-	server.Exec(t, "postgres", `CREATE FUNCTION moved.spoil() RETURNS trigger LANGUAGE plpgsql AS
+	server.Exec(t, "postgres", `CREATE FUNCTION `+schema+`.spoil() RETURNS trigger LANGUAGE plpgsql AS
  $$ BEGIN IF NEW.patient_id = 'demo-007' THEN NEW.temperature := '39.9'; END IF; RETURN NEW; END $$`,
-		`CREATE TRIGGER spoil BEFORE INSERT ON moved.vitals FOR EACH ROW EXECUTE FUNCTION moved.spoil()`)
+		`CREATE TRIGGER spoil BEFORE INSERT ON `+schema+`.vitals FOR EACH ROW EXECUTE FUNCTION `+schema+`.spoil()`)
 	_, err := Move(ctx, file, to)
 	wantError(t, "a row that arrived changed", err, ErrDiffers)
-	server.Exec(t, "postgres", `DROP TRIGGER spoil ON moved.vitals`)
+	server.Exec(t, "postgres", `DROP TRIGGER spoil ON `+schema+`.vitals`)
 
 	counts := map[string]int64{"audit": 30, "notes": 30, "replies": 0, "vitals": 30}
 	for _, there := range []bool{false, true} {
@@ -51,7 +51,7 @@ func TestMove(t *testing.T) {
 			}
 		}
 	}
-	server.Exec(t, "postgres", `DELETE FROM moved.notes WHERE id = 'Zoë''s ñ 3'`)
+	server.Exec(t, "postgres", `DELETE FROM `+schema+`.notes WHERE id = 'Zoë''s ñ 3'`)
 	if _, err := Move(ctx, file, to); !errors.Is(err, ErrDiffers) {
 		t.Errorf("a target that holds other rows: %v", err)
 	}
