@@ -87,7 +87,7 @@ func (w *writer) attempts(batch []*call, guarded bool, most int) (settled bool) 
 		if n == most {
 			return len(batch) == 1 // whose call.err says what is in the way
 		}
-		time.Sleep(rand.N(time.Millisecond << n)) // out of step with whom it met
+		<-time.After(rand.N(time.Millisecond << n)) // out of step with whom it met; at most 64 ms, which a stop can wait
 	}
 }
 
