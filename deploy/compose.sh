@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Brings the compose stack up and waits for its health, or ends it: what `make
-# compose-up` and `make compose-down` do. SMALL=1 takes the small compose file.
+# Brings the compose stack up and waits for its health, upgrades it, or ends it: what
+# `make compose-up` and `make compose-down` do. SMALL=1 takes the small compose file,
+# SCALE="vitals-rpc=4 epro-rpc=3" other numbers of replicas than two.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 file=deploy/docker-compose${SMALL:+.small}.yml
@@ -13,17 +14,25 @@ compose() {
 # unhealthy lists containers that are not up or do not say that they are well.
 unhealthy() {
   compose ps -q | xargs -r docker inspect -f \
-    '{{.Name}} {{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}healthy{{end}}' |
-    grep -v ' running healthy$' || true
+    '{{.Name}} {{.State.Status}} {{.State.ExitCode}} {{if .State.Health}}{{.State.Health.Status}}{{else}}healthy{{end}}' |
+    grep -v -e ' running 0 healthy$' -e 'migrate_1 exited 0 ' -e 'migrate-1 exited 0 ' || true
 }
+
+# local images are built by make images; others are pulled, or built by compose.
+build=''
+if [ "$CLINSOURCE_IMAGES" = local/ ]; then build=--no-build; fi
+scale=()
+for part in ${SCALE:-}; do scale+=(--scale "$part"); done
 
 answers() { curl -fs -o /dev/null --max-time 2 --cacert certs/dev/ca.crt https://127.0.0.1:8443/readyz; }
 
 up() {
-  if [ "$CLINSOURCE_IMAGES" = local/ ]; then make -s images; fi
+  if [ "$CLINSOURCE_IMAGES" = local/ ] && [ -z "${NO_IMAGES:-}" ]; then make -s images; fi
   deploy/secrets.sh
-  compose up -d --no-build "$@"
-  local end=$((SECONDS + 120)) waiting=unknown
+  # A slow machine may miss a health check at the start; what has failed is
+  # tried again by the second call, what runs is left alone.
+  compose up -d $build "${scale[@]}" || { sleep 10; compose up -d $build "${scale[@]}"; }
+  local end=$((SECONDS + 180)) waiting=unknown
   while [ $SECONDS -lt $end ]; do
     waiting=$(unhealthy)
     if [ -z "$waiting" ] && answers; then
@@ -32,13 +41,25 @@ up() {
     fi
     sleep 1
   done
-  echo "the stack is not ready after two minutes; not well: ${waiting:-the gateway does not answer}" >&2
+  echo "the stack is not ready after three minutes; not well: ${waiting:-the gateway does not answer}" >&2
   compose logs --tail=20 >&2
   exit 1
 }
 
+# upgrade replaces one service after the other by remove and up: docker-compose
+# 1.29 fails on recreate beside newer engines. Data is in volumes, and stays.
+upgrade() {
+  local service
+  if [ "$CLINSOURCE_IMAGES" = local/ ]; then make -s images; fi
+  for service in subject-rpc vitals-rpc dicom-rpc epro-rpc project-api; do
+    compose rm -sf "$service"
+    NO_IMAGES=1 up
+  done
+}
+
 case ${1:-} in
-  up) shift; up "$@" ;;
+  up) up ;;
+  upgrade) upgrade ;;
   down) compose down --remove-orphans ${VOLUMES:+--volumes} ;;
-  *) echo "usage: deploy/compose.sh up|down" >&2; exit 2 ;;
+  *) echo "usage: deploy/compose.sh up|upgrade|down" >&2; exit 2 ;;
 esac

@@ -144,7 +144,7 @@ func killDicom(t *testing.T) {
 // openInTable counts a project's uploads that dicom-rpc's table calls open.
 func openInTable(t *testing.T, project string) (open int) {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(theSuite.data, "dicom-rpc", "images.db")+"?mode=ro")
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(theSuite.folder("dicom-rpc"), "images.db")+"?mode=ro")
 	if err != nil {
 		t.Fatal(err)
 	}
