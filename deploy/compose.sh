@@ -5,6 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 file=deploy/docker-compose${SMALL:+.small}.yml
+export COMPOSE_PROJECT_NAME=${COMPOSE_PROJECT_NAME:-clinsource}
 export CLINSOURCE_IMAGES=${CLINSOURCE_IMAGES-local/} DOCKER_BUILDKIT=0
 
 compose() {

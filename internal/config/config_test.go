@@ -358,6 +358,7 @@ func TestFlags(t *testing.T) {
 		{"-f etc/x.yaml", "etc/x.yaml", false, ""},
 		{"-t -f etc/x.yaml", "etc/x.yaml", true, ""},
 		{"-f etc/x.yaml -t", "etc/x.yaml", true, ""},
+		{"-health -f etc/x.yaml", "etc/x.yaml", false, ""},
 		{"", "", false, "no configuration file is named; usage: -f"},
 		{"-t", "", false, "no configuration file is named"},
 		{"-f", "", false, "flag needs an argument"},
@@ -371,5 +372,13 @@ func TestFlags(t *testing.T) {
 	}
 	if _, _, err := Flags([]string{"-h"}); !errors.Is(err, flag.ErrHelp) {
 		t.Error(err)
+	}
+}
+
+func TestHealthAsked(t *testing.T) {
+	for args, want := range map[string]bool{"-health -f x.yaml": true, "-f x.yaml --health": true, "-f x.yaml": false, "-f health -t": false} {
+		if got := HealthAsked(strings.Fields(args)); got != want {
+			t.Errorf("%q: %v", args, got)
+		}
 	}
 }

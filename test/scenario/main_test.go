@@ -7,11 +7,12 @@
 // With CLINSOURCE_TARGET=compose the same stories are told to the stack of
 // deploy/docker-compose.yml (or .small.yml) that runs already on this machine, under
 // certs/dev (make compose-up): nothing is built, started or stopped. What hangs a
-// process there hangs all its replicas. Only here, and left out by .ci/run there
-// (go test -skip): TestKilledUnderLoadLosesNothing, which times the launcher's
-// restarts (Docker backs off from what is killed every second); TestImageMemory,
-// for its 4 GiB of room; and those that run a binary without a suite
-// (TestShippedConfigsHoldEveryKey, TestCheckOnlyCommandLine, TestArticleTLS...).
+// process there hangs all its replicas. .ci/compose leaves out (go test -skip):
+// TestKilledUnderLoadLosesNothing, which times the launcher's restarts (Docker backs
+// off from what is killed every second); TestImageMemory, for its 4 GiB of room;
+// TestBackupDrill and TestUploadsResumeThroughCutsAndKills, which open the SQLite
+// files; and those that run a binary without a suite (TestShippedConfigs...,
+// TestCheckOnlyCommandLine, TestArticleTLS...).
 package scenario
 
 import (

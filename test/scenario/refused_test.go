@@ -559,6 +559,26 @@ func checkLostFile(t *testing.T, process, whole string, k key) {
 	}
 }
 
+// The configs that containers are started with are accepted too, by the binaries
+// and under the certificates of this machine.
+func TestShippedConfigsOfContainers(t *testing.T) {
+	for _, folder := range []string{"deploy/etc", "deploy/etc-small"} {
+		for _, process := range processes {
+			text, err := os.ReadFile(filepath.Join(folder, process+".yaml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			here := strings.ReplaceAll(string(text), "/run/secrets/", certs+"/")
+			if here == string(text) {
+				t.Errorf("%s/%s.yaml reads no secret: is it a container's?", folder, process)
+			}
+			if stderr, ok := checkConfig(t, process, here); !ok {
+				t.Errorf("%s/%s.yaml: %s", folder, process, stderr)
+			}
+		}
+	}
+}
+
 // -t only checks, and says what is wrong with the command line itself.
 func TestCheckOnlyCommandLine(t *testing.T) {
 	for _, args := range [][]string{{}, {"-f"}, {"-t"}, {"-f", "etc/nothing.yaml", "-t"}, {"-x"}, {"-f", "etc/vitals-rpc.yaml", "-t", "more"}} {
