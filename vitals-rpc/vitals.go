@@ -31,7 +31,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := c.Place.Check(); err != nil {
+	if err := c.Check(); err != nil {
 		return err
 	}
 	if config.HealthAsked(args) {

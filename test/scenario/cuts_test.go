@@ -69,7 +69,7 @@ func (c *cutter) carry(ctx context.Context, caller *net.TCPConn) {
 	c.mu.Unlock()
 	_, err = io.CopyN(gateway, slowly{caller}, takes)
 	if err == nil && c.mended.Load() {
-		_, err = io.Copy(gateway, slowly{caller})
+		_, _ = io.Copy(gateway, slowly{caller})
 	} else if err == nil {
 		c.cuts.Add(1)
 		if abrupt { // Reset: what is under way is lost on both sides.
