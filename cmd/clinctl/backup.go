@@ -7,17 +7,22 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"filippo.io/age"
 
 	"clinsource/internal/backup"
+	"clinsource/internal/sqldb"
 )
 
 // runBackup writes a backup of the data folder, or a new key for backups.
 func runBackup(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("backup", flag.ContinueOnError)
 	data := flags.String("data", "var", "the suite's folder of data")
+	images := flags.String("images", "", "the folder of dicom-rpc's images, where it is not in --data")
+	var t target
+	t.connect(flags)
 	out := flags.String("out", "", "file to write; it must not exist (required)")
 	newKey := flags.String("new-key", "", "instead: make a key in this new file and print its public part, for --to")
 	var to list
@@ -42,12 +47,40 @@ func runBackup(ctx context.Context, args []string) error {
 		recipients = append(recipients, r)
 	}
 	begun := time.Now()
-	m, err := writeWhole(*out, func(f *os.File) (backup.Manifest, error) { return backup.Write(ctx, *data, f, recipients...) })
+	from, done, err := t.source(ctx, *data, *images)
+	if err != nil {
+		return err
+	}
+	defer done()
+	m, err := writeWhole(*out, func(f *os.File) (backup.Manifest, error) { return backup.Write(ctx, from, f, recipients...) })
 	if err == nil || errors.Is(err, backup.ErrDamaged) {
 		fmt.Printf("%s: %d rows of %d tables, %d images with %d bytes, in %s\n",
 			*out, m.Rows(), len(m.Tables), m.Images, m.Bytes, time.Since(begun).Round(time.Millisecond))
 	}
 	return err
+}
+
+// source is what the backup is made of: the files in data, or with --store all
+// schemas of the database at one moment.
+func (t *target) source(ctx context.Context, data, images string) (from backup.Source, done func(), err error) {
+	from, done = backup.Files(data), func() {}
+	if images != "" {
+		from.Images = images
+	}
+	if t.store == "" {
+		return from, done, nil
+	}
+	taken, err := sqldb.TakeSnapshot(ctx, sqldb.Postgres{Url: t.store, PasswordFile: t.password})
+	if err != nil {
+		return from, done, err
+	}
+	from.Engine = "postgres"
+	from.Copy = func(ctx context.Context, service, to string) error {
+		all := schemas()
+		s := all[slices.IndexFunc(all, func(s schema) bool { return s.service == service })]
+		return taken.Save(ctx, s.name, to, s.migrations)
+	}
+	return from, func() { _ = taken.Close(context.WithoutCancel(ctx)) }, nil
 }
 
 // writeWhole gives the file its name only when all of it is on the disk.

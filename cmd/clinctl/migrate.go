@@ -47,9 +47,14 @@ type target struct {
 }
 
 func (t *target) flags(f *flag.FlagSet) {
+	t.connect(f)
+	f.StringVar(&t.passwords, "passwords", "", "folder with the services' passwords, one file a role, ROLE.password; what is missing is made")
+}
+
+// connect are the flags of who only connects.
+func (t *target) connect(f *flag.FlagSet) {
 	f.StringVar(&t.store, "store", os.Getenv("CLINSOURCE_STORE"), "postgres://owner@host:port/database, without a password (CLINSOURCE_STORE)")
 	f.StringVar(&t.password, "password-file", "", "file with the owner's password; else PGPASSWORD or ~/.pgpass")
-	f.StringVar(&t.passwords, "passwords", "", "folder with the services' passwords, one file a role, ROLE.password; what is missing is made")
 }
 
 func (t *target) place(s schema) sqldb.Postgres {

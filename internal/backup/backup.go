@@ -8,6 +8,10 @@
 // the others name. Uploads that are still under way are not in it: their callers
 // have the bytes.
 //
+// A database is in it as a SQLite file, from either engine: of PostgreSQL's schemas
+// files are made within one transaction (sqldb.Snapshot), and clinctl move takes
+// what was restored back to PostgreSQL.
+//
 // The file is an age stream (https://age-encryption.org/v1) to the recipients'
 // public keys, so that the machine that makes backups cannot read them. Inside
 // is a tar: head.json, the databases, the images, and last manifest.json with the
@@ -35,7 +39,7 @@ var ErrDamaged = errors.New("some images do not have the bytes that their record
 type Head struct {
 	Format  int       `json:"format"`
 	Created time.Time `json:"created"`
-	Engine  string    `json:"engine"` // sqlite or postgres.
+	Engine  string    `json:"engine"` // What it was taken from: sqlite or postgres.
 }
 
 // Manifest is the last entry: what must be there after a restore.

@@ -89,7 +89,7 @@ func key(t *testing.T) *age.X25519Identity {
 func TestRestoreGivesWhatWasThere(t *testing.T) {
 	data, k := suiteData(t, "first", strings.Repeat("second", 100_000), ""), key(t)
 	var out bytes.Buffer
-	wrote, err := Write(within(t), data, &out, k.Recipient())
+	wrote, err := Write(within(t), Files(data), &out, k.Recipient())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestRestoreGivesWhatWasThere(t *testing.T) {
 			t.Errorf("image %s holds %q (%v)", id, got, err)
 		}
 	}
-	again, err := Write(within(t), target, io.Discard, k.Recipient())
+	again, err := Write(within(t), Files(target), io.Discard, k.Recipient())
 	again.Created = wrote.Created
 	if diff := cmp.Diff(wrote, again); diff != "" || err != nil {
 		t.Errorf("a backup of the restored data differs (%v):\n%s", err, diff)
@@ -127,7 +127,7 @@ func TestRestoreGivesWhatWasThere(t *testing.T) {
 func TestRestoreRefuses(t *testing.T) {
 	data, k := suiteData(t, "first"), key(t)
 	var out bytes.Buffer
-	if _, err := Write(within(t), data, &out, k.Recipient()); err != nil {
+	if _, err := Write(within(t), Files(data), &out, k.Recipient()); err != nil {
 		t.Fatal(err)
 	}
 	whole := out.Bytes()
@@ -241,7 +241,7 @@ func TestDamagedImagesAreNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	m, err := Write(within(t), data, &out, k.Recipient())
+	m, err := Write(within(t), Files(data), &out, k.Recipient())
 	if !errors.Is(err, ErrDamaged) || cmp.Diff(m.Damaged, []string{"0190-01", "0190-02"}) != "" {
 		t.Fatalf("damaged %v, %v", m.Damaged, err)
 	}
@@ -251,7 +251,7 @@ func TestDamagedImagesAreNamed(t *testing.T) {
 }
 
 func TestWriteNamesWhatIsMissing(t *testing.T) {
-	if _, err := Write(within(t), t.TempDir(), io.Discard, key(t).Recipient()); err == nil || !strings.Contains(err.Error(), "vitals.db is not there") {
+	if _, err := Write(within(t), Files(t.TempDir()), io.Discard, key(t).Recipient()); err == nil || !strings.Contains(err.Error(), "vitals.db is not there") {
 		t.Errorf("an empty folder: %v", err)
 	}
 }

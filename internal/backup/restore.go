@@ -118,8 +118,8 @@ func (r *restorer) head() error {
 	if err := r.json(&h); err != nil {
 		return err
 	}
-	if h.Format != format || h.Engine != "sqlite" {
-		return fmt.Errorf("the backup has format %d of %s; this clinctl knows format %d of sqlite", h.Format, h.Engine, format)
+	if h.Format != format {
+		return fmt.Errorf("the backup has format %d; this clinctl knows format %d", h.Format, format)
 	}
 	return nil
 }

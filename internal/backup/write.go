@@ -18,17 +18,41 @@ import (
 	"filippo.io/age"
 )
 
-// Write makes a backup of the suite's data folder while the suite runs, and gives
-// the manifest of what went in. The copies of the databases lie beside them, as
-// readable as they are, until it ends. An error that is ErrDamaged leaves a
-// complete backup; after any other what was written is of no use.
-func Write(ctx context.Context, data string, out io.Writer, to ...age.Recipient) (Manifest, error) {
+// Source is what a backup is made of.
+type Source struct {
+	Engine  string // sqlite or postgres.
+	Images  string // The folder of dicom-rpc's images.
+	Scratch string // A folder where the copies of the databases may lie until the backup is written.
+	// Copy makes the SQLite file to of a service's database as it is at one moment.
+	// The services come one after the other, the registry last.
+	Copy func(ctx context.Context, service, to string) error
+}
+
+// Files is the data folder of a suite with embedded storage.
+func Files(data string) Source {
+	return Source{
+		Engine: "sqlite", Images: filepath.Join(data, filepath.FromSlash(imageFolder)), Scratch: data,
+		Copy: func(ctx context.Context, service, to string) error {
+			from := filepath.Join(data, service, filepath.Base(to))
+			if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("%s is not there: is %s the folder of a suite's data?", from, data)
+			}
+			return snapshot(ctx, from, to)
+		},
+	}
+}
+
+// Write makes a backup while the suite runs, and gives the manifest of what went
+// in. The copies of the databases lie in the scratch folder, for this user alone,
+// until it ends. An error that is ErrDamaged leaves a complete backup; after any
+// other what was written is of no use.
+func Write(ctx context.Context, from Source, out io.Writer, to ...age.Recipient) (Manifest, error) {
 	sealed, err := age.Encrypt(out, to...)
 	if err != nil {
 		return Manifest{}, err
 	}
-	w := &writer{tar: tar.NewWriter(sealed), data: data}
-	w.manifest.Head = Head{Format: format, Created: time.Now().UTC().Truncate(time.Second), Engine: "sqlite"}
+	w := &writer{tar: tar.NewWriter(sealed), from: from}
+	w.manifest.Head = Head{Format: format, Created: time.Now().UTC().Truncate(time.Second), Engine: from.Engine}
 	if err := w.all(ctx); err != nil {
 		return Manifest{}, err
 	}
@@ -43,7 +67,7 @@ func Write(ctx context.Context, data string, out io.Writer, to ...age.Recipient)
 
 type writer struct {
 	tar      *tar.Writer
-	data     string
+	from     Source
 	manifest Manifest
 }
 
@@ -51,17 +75,13 @@ func (w *writer) all(ctx context.Context) (err error) {
 	if err := w.json(headName, w.manifest.Head); err != nil {
 		return err
 	}
-	folder, err := os.MkdirTemp(w.data, "backup-")
+	folder, err := os.MkdirTemp(w.from.Scratch, "backup-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
 	for _, s := range services {
-		from := filepath.Join(w.data, s.name, s.file)
-		if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s is not there: is %s the folder of a suite's data?", from, w.data)
-		}
-		if err := w.database(ctx, s.name, s.file, from, filepath.Join(folder, s.file)); err != nil {
+		if err := w.database(ctx, s.name, filepath.Join(folder, s.file)); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
@@ -71,8 +91,8 @@ func (w *writer) all(ctx context.Context) (err error) {
 	return w.json(manifestName, w.manifest)
 }
 
-func (w *writer) database(ctx context.Context, service, name, from, to string) error {
-	if err := snapshot(ctx, from, to); err != nil {
+func (w *writer) database(ctx context.Context, service, to string) error {
+	if err := w.from.Copy(ctx, service, to); err != nil {
 		return err
 	}
 	tables, err := examine(ctx, service, to)
@@ -80,7 +100,7 @@ func (w *writer) database(ctx context.Context, service, name, from, to string) e
 		return err
 	}
 	w.manifest.Tables = append(w.manifest.Tables, tables...)
-	return w.file(ctx, service+"/"+name, to, nil)
+	return w.file(ctx, service+"/"+filepath.Base(to), to, nil)
 }
 
 func (w *writer) images(ctx context.Context, database string) error {
@@ -95,7 +115,7 @@ func (w *writer) images(ctx context.Context, database string) error {
 func (w *writer) image(ctx context.Context, i image) error {
 	name := imageFolder + "/" + imagePlace(i.id)
 	sum := sha256.New()
-	err := w.file(ctx, name, filepath.Join(w.data, filepath.FromSlash(name)), sum)
+	err := w.file(ctx, name, filepath.Join(w.from.Images, filepath.FromSlash(imagePlace(i.id))), sum)
 	if errors.Is(err, fs.ErrNotExist) {
 		w.manifest.Damaged = append(w.manifest.Damaged, i.id)
 		return nil

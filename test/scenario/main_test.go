@@ -183,8 +183,9 @@ func (s *suite) find(t testing.TB, name string) []int {
 }
 
 // startSuite starts it and waits for its ready line.
-func startSuite(data string) (*suite, error) {
+func startSuite(data string, env ...string) (*suite, error) {
 	s := &suite{data: data, cmd: exec.Command("bin/suite", "--data", data)}
+	s.cmd.Env = append(os.Environ(), env...)
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
