@@ -108,17 +108,23 @@ func (t table) save(ctx context.Context, from pgx.Tx, to *sql.DB) error {
 	return nil
 }
 
+// insert is the statement for one row; its names are from the databases' own
+// catalogues.
+func (t table) insert() string {
+	numbers := make([]string, len(t.columns))
+	for i := range numbers {
+		numbers[i] = fmt.Sprintf("$%d", i+1)
+	}
+	return `INSERT INTO ` + t.quoted() + ` (` + strings.Join(t.columns, ", ") + `) VALUES (` + strings.Join(numbers, ", ") + `)`
+}
+
 func (t table) insertAll(ctx context.Context, from pgx.Tx, to *sql.DB) (*rowHash, error) {
 	begun, err := to.BeginTx(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = begun.Rollback() }() // Of no effect once it is committed.
-	numbers := make([]string, len(t.columns))
-	for i := range numbers {
-		numbers[i] = fmt.Sprintf("$%d", i+1)
-	}
-	insert, err := begun.PrepareContext(ctx, `INSERT INTO `+t.quoted()+` (`+strings.Join(t.columns, ", ")+`) VALUES (`+strings.Join(numbers, ", ")+`)`)
+	insert, err := begun.PrepareContext(ctx, t.insert())
 	if err != nil {
 		return nil, err
 	}
