@@ -109,6 +109,7 @@ type upload struct {
 
 	copied   atomic.Bool   // The body has been sent whole.
 	answered chan struct{} // Closed when the service has answered: then out and err hold.
+	left     chan struct{} // Closed when await touches the caller's connection no more.
 	out      *dicompb.UploadDicomResponse
 	err      error
 }
@@ -121,7 +122,7 @@ var (
 // openUpload opens a stream that the end of parent ends, or the idle limit.
 func (c *call) openUpload(parent context.Context, quiet time.Duration) (*upload, error) {
 	ctx, cancel := context.WithCancelCause(parent)
-	up := &upload{c: c, cancel: cancel, ctx: ctx, quiet: quiet, answered: make(chan struct{}), out: &dicompb.UploadDicomResponse{}}
+	up := &upload{c: c, cancel: cancel, ctx: ctx, quiet: quiet, answered: make(chan struct{}), left: make(chan struct{}), out: &dicompb.UploadDicomResponse{}}
 	up.timer = time.AfterFunc(c.svcCtx.Budgets.Idle, func() { cancel(errIdle) })
 	up.moved()
 	stream, err := c.svcCtx.DicomRpc.UploadDicom(ctx)
@@ -137,6 +138,7 @@ func (c *call) openUpload(parent context.Context, quiet time.Duration) (*upload,
 // await takes the service's answer, whenever it comes. One that comes before the
 // body is through is a refusal: whoever waits for more of the body is woken.
 func (u *upload) await() {
+	defer close(u.left)
 	u.err = u.stream.RecvMsg(u.out)
 	close(u.answered)
 	if !u.copied.Load() {
@@ -144,9 +146,14 @@ func (u *upload) await() {
 	}
 }
 
+// end gives the stream up. After it nobody touches the caller's connection, which
+// net/http takes back when the handler returns.
 func (u *upload) end() {
 	u.timer.Stop()
 	u.cancel(nil)
+	if u.stream != nil {
+		<-u.left
+	}
 }
 
 // progress puts off the limits: of the stream, and of the caller's connection.
