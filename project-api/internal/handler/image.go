@@ -109,6 +109,7 @@ type upload struct {
 
 	copied   atomic.Bool   // The body has been sent whole.
 	answered chan struct{} // Closed when the service has answered: then out and err hold.
+	ending   chan struct{} // Closed when nobody waits for the body or the answer any more.
 	left     chan struct{} // Closed when await touches the caller's connection no more.
 	out      *dicompb.UploadDicomResponse
 	err      error
@@ -122,7 +123,8 @@ var (
 // openUpload opens a stream that the end of parent ends, or the idle limit.
 func (c *call) openUpload(parent context.Context, quiet time.Duration) (*upload, error) {
 	ctx, cancel := context.WithCancelCause(parent)
-	up := &upload{c: c, cancel: cancel, ctx: ctx, quiet: quiet, answered: make(chan struct{}), left: make(chan struct{}), out: &dicompb.UploadDicomResponse{}}
+	up := &upload{c: c, cancel: cancel, ctx: ctx, quiet: quiet,
+		answered: make(chan struct{}), ending: make(chan struct{}), left: make(chan struct{}), out: &dicompb.UploadDicomResponse{}}
 	up.timer = time.AfterFunc(c.svcCtx.Budgets.Idle, func() { cancel(errIdle) })
 	up.moved()
 	stream, err := c.svcCtx.DicomRpc.UploadDicom(ctx)
@@ -135,14 +137,27 @@ func (c *call) openUpload(parent context.Context, quiet time.Duration) (*upload,
 	return up, nil
 }
 
+// noticeWithin is how long a caller who is sending has to bring another piece of
+// the body, at which the service's answer is noticed.
+const noticeWithin = 250 * time.Millisecond
+
 // await takes the service's answer, whenever it comes. One that comes before the
-// body is through is a refusal: whoever waits for more of the body is woken.
+// body is through is a refusal: whoever waits for more of the body is woken. That
+// is not done at once, because a deadline that passes spoils a chunked body for
+// reading on, and a caller who goes on sending would find its connection closed
+// in place of the refusal.
 func (u *upload) await() {
 	defer close(u.left)
 	u.err = u.stream.RecvMsg(u.out)
 	close(u.answered)
-	if !u.copied.Load() {
-		_ = http.NewResponseController(u.c.w).SetReadDeadline(time.Now())
+	timer := time.NewTimer(noticeWithin)
+	defer timer.Stop()
+	select {
+	case <-u.ending:
+	case <-timer.C:
+		if !u.copied.Load() {
+			_ = http.NewResponseController(u.c.w).SetReadDeadline(time.Now())
+		}
 	}
 }
 
@@ -151,6 +166,7 @@ func (u *upload) await() {
 func (u *upload) end() {
 	u.timer.Stop()
 	u.cancel(nil)
+	close(u.ending)
 	if u.stream != nil {
 		<-u.left
 	}
