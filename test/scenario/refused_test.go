@@ -527,7 +527,7 @@ func checkMisspelt(t *testing.T, process, whole string, k key, turn int) {
 
 // optional are the keys that may be left out: they have defaults, or stand in
 // a block that has.
-var optional = regexp.MustCompile(`^(Log|DevServer|Subjects)(\.|$)|^(Timeout|AlsoKeys|Host|MaxUploads)$`)
+var optional = regexp.MustCompile(`^(Log|DevServer|Subjects)(\.|$)|^(Timeout|AlsoKeys|Host|MaxUploads|MaxOpenUploads|UploadExpiry|ProjectQuota)$`)
 
 func checkRemoved(t *testing.T, process, whole string, k key) {
 	t.Helper()
