@@ -28,11 +28,16 @@ const (
 	// recursive_triggers makes INSERT OR REPLACE ask the triggers that refuse
 	// DELETE; without it a REPLACE overwrites past them.
 	//
+	// temp_store keeps what SQLite would put into a temporary file in memory: a
+	// container's root is read-only, and there the same write would fail with an I/O
+	// error. No statement of a service sorts or undoes more than some thousand rows;
+	// a migration that indexes a large table wants the memory for it.
+	//
 	// busy_timeout matters only beside a foreign program with the file open (a
 	// backup, a shell): the service itself has one writer.
-	writerPragmas = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
+	writerPragmas = "_pragma=busy_timeout(5000)&_pragma=temp_store(MEMORY)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
 		"&_pragma=foreign_keys(ON)&_pragma=recursive_triggers(ON)&_pragma=cache_size(-32768)&_pragma=journal_size_limit(67108864)"
-	readerPragmas = "_pragma=busy_timeout(5000)&_pragma=query_only(ON)&_pragma=cache_size(-16384)"
+	readerPragmas = "_pragma=busy_timeout(5000)&_pragma=temp_store(MEMORY)&_pragma=query_only(ON)&_pragma=cache_size(-16384)"
 )
 
 func defaultReaders() int { return max(2, runtime.GOMAXPROCS(0)) }
