@@ -303,7 +303,10 @@ func TestCorpusImages(t *testing.T) {
 	dir := corpus.Shared(t, "corpus", "dicom")
 	w := newWorld(t)
 	ways := w.senders(t)
-	idle := restarted(t, w, ways) // What the stories before left in the heap is not idle.
+	idle := idleSizes(t)
+	if theSuite.containers == nil { // Behind a balancer a killed replica is away for longer than this story waits.
+		idle = restarted(t, w, ways) // What the stories before left in the heap is not idle.
+	}
 	before := theSuite.pids(t)
 	resetPeaks(t)
 	subjects, stored := make([]string, len(ways)), make([]map[string]bool, len(ways))

@@ -32,7 +32,11 @@ func TestIntakeGoesOnWhileTheRegistryHangs(t *testing.T) {
 	for day := range 5 {
 		upload(known, fmt.Sprintf("2026-05-1%dT08:00:00Z", day)).want(t, 201)
 	}
-	if took := time.Since(begun); took > 3*time.Second {
+	limit := 3 * time.Second
+	if theSuite.containers != nil { // Two replicas, each with a first.
+		limit *= 2
+	}
+	if took := time.Since(begun); took > limit {
 		t.Errorf("5 uploads took %v: only the first may wait for the registry", took)
 	}
 	if r := upload(unknown, "2026-05-01T08:00:00Z"); r.status != 503 || r.problem(t) != "UNAVAILABLE" {
