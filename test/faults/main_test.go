@@ -9,7 +9,7 @@
 package faults
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,7 +17,7 @@ import (
 	"syscall"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"clinsource/test/netns"
 )
 
 // root is the repository.
@@ -39,7 +39,7 @@ func run(m *testing.M) (status int, err error) {
 	if root, err = filepath.Abs("../.."); err != nil {
 		return 0, err
 	}
-	if os.Getenv("CLINSOURCE_NETNS") == "" {
+	if !netns.Inside() {
 		build := exec.Command("make", "build")
 		build.Dir = root
 		if out, err := build.CombinedOutput(); err != nil {
@@ -47,7 +47,7 @@ func run(m *testing.M) (status int, err error) {
 		}
 		return inNamespace()
 	}
-	if err := loopbackUp(); err != nil {
+	if err := netns.LoopbackUp(); err != nil {
 		return 0, err
 	}
 	return m.Run(), nil
@@ -56,33 +56,10 @@ func run(m *testing.M) (status int, err error) {
 // inNamespace runs this test binary again in namespaces of its own: of the
 // network, for the fixed ports; of mounts, for disks that fill up.
 func inNamespace() (int, error) {
-	c := exec.Command(os.Args[0], os.Args[1:]...)
-	c.Env = append(os.Environ(), "CLINSOURCE_NETNS=1")
-	c.Stdout, c.Stderr = os.Stdout, os.Stderr
-	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	if os.Getuid() != 0 {
-		c.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		c.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		c.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
-	}
-	err := c.Run()
-	var exited *exec.ExitError
-	if errors.As(err, &exited) {
-		return exited.ExitCode(), nil
-	}
-	return 0, err
-}
-
-func loopbackUp() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	c, err := netns.Command(context.Background())
 	if err != nil {
-		return err
+		return 0, err
 	}
-	defer func() { _ = unix.Close(fd) }()
-	request, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	request.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
-	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, request)
+	c.SysProcAttr.Cloneflags |= syscall.CLONE_NEWNS
+	return netns.Run(c)
 }

@@ -6,6 +6,7 @@ package observe
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -17,11 +18,8 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"clinsource/test/netns"
 )
-
-// inside says that this process has the namespace already.
-const inside = "CLINSOURCE_OBSERVE_NETNS"
 
 var (
 	theSink *sink
@@ -43,10 +41,14 @@ func run(m *testing.M) (status int, err error) {
 	if root, err = filepath.Abs("../.."); err != nil {
 		return 0, err
 	}
-	if os.Getenv(inside) == "" {
-		return again()
+	if !netns.Inside() {
+		c, err := netns.Command(context.Background())
+		if err != nil {
+			return 0, err
+		}
+		return netns.Run(c)
 	}
-	if err := loopbackUp(); err != nil {
+	if err := netns.LoopbackUp(); err != nil {
 		return 0, err
 	}
 	build := exec.Command("make", "build")
@@ -71,38 +73,6 @@ func run(m *testing.M) (status int, err error) {
 		showErrors()
 	}
 	return status, stop()
-}
-
-// again runs this test binary in a network namespace of its own.
-func again() (int, error) {
-	c := exec.Command(os.Args[0], os.Args[1:]...)
-	c.Env = append(os.Environ(), inside+"=1")
-	c.Stdout, c.Stderr = os.Stdout, os.Stderr
-	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGTERM}
-	if os.Getuid() != 0 {
-		c.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		c.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		c.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
-	}
-	err := c.Run()
-	if exited, ok := errors.AsType[*exec.ExitError](err); ok {
-		return exited.ExitCode(), nil
-	}
-	return 0, err
-}
-
-func loopbackUp() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = unix.Close(fd) }()
-	request, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	request.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
-	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, request)
 }
 
 // prepare copies etc with a Traces block more, makes certificates, and starts

@@ -29,7 +29,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"clinsource/test/netns"
 )
 
 // The suite's fixed points.
@@ -52,15 +52,15 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(m.Run())
 	}
-	if os.Getenv("CLINSOURCE_NETNS") == "" && busy(gatewayAddr) {
+	if !netns.Inside() && busy(gatewayAddr) {
 		status, err := inNamespace()
 		if err != nil {
 			exit(fmt.Errorf("%s is taken (is a suite running? stop it) and no network namespace can be had: %w", gatewayAddr, err))
 		}
 		os.Exit(status)
 	}
-	if os.Getenv("CLINSOURCE_NETNS") != "" {
-		if err := loopbackUp(); err != nil {
+	if netns.Inside() {
+		if err := netns.LoopbackUp(); err != nil {
 			exit(err)
 		}
 	}
@@ -91,35 +91,12 @@ func inNamespace() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	c := exec.Command(os.Args[0], os.Args[1:]...)
-	c.Dir, c.Env = dir, append(os.Environ(), "CLINSOURCE_NETNS=1")
-	c.Stdout, c.Stderr = os.Stdout, os.Stderr
-	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	if os.Getuid() != 0 {
-		c.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		c.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		c.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
-	}
-	err = c.Run()
-	var exited *exec.ExitError
-	if errors.As(err, &exited) {
-		return exited.ExitCode(), nil
-	}
-	return 0, err
-}
-
-func loopbackUp() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	c, err := netns.Command(context.Background())
 	if err != nil {
-		return err
+		return 0, err
 	}
-	defer func() { _ = unix.Close(fd) }()
-	request, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	request.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
-	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, request)
+	c.Dir = dir
+	return netns.Run(c)
 }
 
 func runAll(m *testing.M) (int, error) {
