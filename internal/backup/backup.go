@@ -24,8 +24,12 @@
 package backup
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"time"
+
+	"clinsource/internal/sqldb"
 )
 
 // format is the version of the layout inside the tar.
@@ -59,13 +63,24 @@ func (m Manifest) Rows() (n int64) {
 	return n
 }
 
-// Table is one table of one service: its rows, and a digest that does not depend
-// on their order nor on the engine.
+// Table is what the rows of one table of one service come to.
 type Table struct {
 	Service string `json:"service"`
 	Name    string `json:"name"`
 	Rows    int64  `json:"rows"`
-	Digest  string `json:"digest"` // 64 hex digits.
+	Digest  string `json:"digest"` // As sqldb.Sum has it.
+}
+
+// tablesOf sums the tables of a service's file.
+func tablesOf(ctx context.Context, service, path string) (tables []Table, err error) {
+	sums, err := sqldb.Sums(ctx, path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", service, err)
+	}
+	for _, s := range sums {
+		tables = append(tables, Table{Service: service, Name: s.Table, Rows: s.Rows, Digest: s.Hash})
+	}
+	return tables, nil
 }
 
 // services are copied in this order; see the package comment.

@@ -15,7 +15,7 @@ type image struct {
 
 // imagesOf calls each for every image of a database of dicom-rpc, in the order
 // of their ids.
-func imagesOf(ctx context.Context, db querier, each func(image) error) error {
+func imagesOf(ctx context.Context, db *sql.DB, each func(image) error) error {
 	rows, err := db.QueryContext(ctx, `SELECT record_id, content FROM records WHERE version = 1 ORDER BY record_id`)
 	if err != nil {
 		return err

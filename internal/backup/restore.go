@@ -17,6 +17,8 @@ import (
 	"strings"
 
 	"filippo.io/age"
+
+	"clinsource/internal/sqldb"
 )
 
 // maxJSON bounds head and manifest.
@@ -144,7 +146,7 @@ func (r *restorer) database(entry *tar.Header) error {
 
 func (r *restorer) image(ctx context.Context, entry *tar.Header) error {
 	if r.images == nil {
-		db, err := openSQLite(filepath.Join(r.folder, imageService, "images.db"), "&_pragma=query_only(ON)")
+		db, err := sqldb.OpenFile(filepath.Join(r.folder, imageService, "images.db"))
 		if err != nil {
 			return err
 		}
@@ -189,7 +191,7 @@ func (r *restorer) file(name string) (sum string, err error) {
 func (r *restorer) check(ctx context.Context) error {
 	var problems []error
 	for _, s := range services {
-		tables, err := examine(ctx, s.name, filepath.Join(r.folder, s.name, s.file))
+		tables, err := tablesOf(ctx, s.name, filepath.Join(r.folder, s.name, s.file))
 		problems = append(problems, err)
 		r.written.Tables = append(r.written.Tables, tables...)
 	}

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"filippo.io/age"
+
+	"clinsource/internal/sqldb"
 )
 
 // Source is what a backup is made of.
@@ -37,7 +39,7 @@ func Files(data string) Source {
 			if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("%s is not there: is %s the folder of a suite's data?", from, data)
 			}
-			return snapshot(ctx, from, to)
+			return sqldb.Copy(ctx, from, to)
 		},
 	}
 }
@@ -95,7 +97,7 @@ func (w *writer) database(ctx context.Context, service, to string) error {
 	if err := w.from.Copy(ctx, service, to); err != nil {
 		return err
 	}
-	tables, err := examine(ctx, service, to)
+	tables, err := tablesOf(ctx, service, to)
 	if err != nil {
 		return err
 	}
@@ -104,7 +106,7 @@ func (w *writer) database(ctx context.Context, service, to string) error {
 }
 
 func (w *writer) images(ctx context.Context, database string) error {
-	db, err := openSQLite(database, "&_pragma=query_only(ON)")
+	db, err := sqldb.OpenFile(database)
 	if err != nil {
 		return err
 	}

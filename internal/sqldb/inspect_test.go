@@ -59,3 +59,50 @@ func filesIn(t *testing.T, folder string) (names []string) {
 	}
 	return names
 }
+
+// TestSums holds that a sum sees what a count does not, and is of one moment of a
+// file that is written to.
+func TestSums(t *testing.T) {
+	folder := t.TempDir()
+	db := openIn(t, folder, Config{}, testMigrations)
+	ctx := within(t, time.Minute)
+	sums := func() (note Sum) {
+		t.Helper()
+		copied := filepath.Join(t.TempDir(), "copy.db")
+		if err := Copy(ctx, filepath.Join(folder, "test.db"), copied); err != nil {
+			t.Fatal(err)
+		}
+		all, err := Sums(ctx, copied)
+		if err != nil || len(all) < 2 {
+			t.Fatal(all, err)
+		}
+		for _, s := range all {
+			if s.Table == "notes" {
+				note = s
+			}
+		}
+		return note
+	}
+	seen := map[string]bool{}
+	for n, id := range []string{"", "a", "b", "ab", "Zoë"} {
+		if id != "" {
+			if err := db.Write(ctx, addNote(ctx, id)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s := sums()
+		if s.Rows != int64(n) || len(s.Hash) != 64 || seen[s.Hash] || s != sums() {
+			t.Errorf("with %d rows: %+v", n, s)
+		}
+		seen[s.Hash] = true
+	}
+	if err := db.Write(ctx, func(tx *Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE notes SET id = 'c' WHERE id = 'b'`)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if s := sums(); s.Rows != 4 || seen[s.Hash] {
+		t.Errorf("a changed row: %+v", s)
+	}
+}

@@ -19,10 +19,8 @@ import (
 
 // Moved is one table that lies in both databases with the same rows.
 type Moved struct {
-	Table string
-	Rows  int64
-	Hash  string // SHA-256 of all rows in the order of the primary key
-	There bool   // It was in the target before; only compared.
+	Sum
+	There bool // It was in the target before; only compared.
 }
 
 // ErrDiffers says that source and target do not hold the same rows; nothing of
@@ -113,55 +111,40 @@ func (t table) selectAll() string {
 	return `SELECT ` + strings.Join(t.columns, ", ") + ` FROM ` + t.quoted() + ` ORDER BY ` + strings.Join(t.key, ", ")
 }
 
-// tablesOf lists the tables of both databases, which must be the same.
+// tablesOf lists the tables of both databases, which must be the same, with
+// columns and keys in the file's order.
 func tablesOf(ctx context.Context, source *sql.DB, tx pgx.Tx) ([]table, error) {
 	rows, err := tx.Query(ctx, `SELECT c.relname,
  (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
- COALESCE((SELECT array_agg(a.attname::text ORDER BY array_position(i.indkey, a.attnum)) FROM pg_index i, pg_attribute a
-  WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid AND a.attnum = ANY (i.indkey)), '{}'),
  COALESCE((SELECT a.attname FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attidentity <> ''), '')
  FROM pg_class c WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
   AND c.relname <> 'goose_db_version' ORDER BY c.relname COLLATE "C"`)
 	if err != nil {
 		return nil, err
 	}
-	tables, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (t table, err error) {
-		err = r.Scan(&t.name, &t.columns, &t.key, &t.identity)
+	target, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (t table, err error) {
+		err = r.Scan(&t.name, &t.columns, &t.identity)
 		return t, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	var want []string
-	for _, t := range tables {
-		if len(t.key) == 0 {
-			return nil, fmt.Errorf("table %s has no primary key to compare it by", t.name)
-		}
-		want = append(want, t.name+" ("+strings.Join(slices.Sorted(slices.Values(t.columns)), ", ")+")")
-	}
-	got, err := sqliteTables(ctx, source)
-	if err == nil && !slices.Equal(got, want) {
-		err = fmt.Errorf("the two schemas are not the same: the file has %q and the target %q", got, want)
-	}
-	return tables, err
-}
-
-func sqliteTables(ctx context.Context, source *sql.DB) ([]string, error) {
-	rows, err := source.QueryContext(ctx, `SELECT m.name || ' (' || (SELECT group_concat(name, ', ') FROM (SELECT name FROM pragma_table_info(m.name) ORDER BY name)) || ')'
- FROM sqlite_master m WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' AND m.name <> 'goose_db_version' ORDER BY m.name`)
+	tables, err := sqliteTables(ctx, source)
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
-	var all []string
-	for rows.Next() {
-		var text string
-		if err := rows.Scan(&text); err != nil {
-			return nil, err
-		}
-		all = append(all, text)
+	if !slices.EqualFunc(tables, target, func(a, b table) bool { return a.String() == b.String() }) {
+		return nil, fmt.Errorf("the two schemas are not the same: the file has %v and the target %v", tables, target)
 	}
-	return all, rows.Err()
+	for i := range tables {
+		tables[i].identity = target[i].identity
+	}
+	return tables, nil
+}
+
+// String names the table and its columns, whose order may differ between engines.
+func (t table) String() string {
+	return t.name + " (" + strings.Join(slices.Sorted(slices.Values(t.columns)), ", ") + ")"
 }
 
 // partitionsFor makes the partitions of the months that the records are of.
@@ -178,7 +161,7 @@ func partitionsFor(ctx context.Context, source *sql.DB, tx pgx.Tx, tables []tabl
 }
 
 func (t table) move(ctx context.Context, source *sql.DB, tx pgx.Tx) (Moved, error) {
-	done := Moved{Table: t.name}
+	done := Moved{Sum: Sum{Table: t.name}}
 	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM `+t.quoted()+`)`).Scan(&done.There); err != nil {
 		return done, err
 	}
