@@ -65,7 +65,9 @@ type problem struct {
 func (p *problem) Error() string {
 	text := fmt.Sprintf("%d %s: %s", p.Status, p.Reason, p.Detail)
 	for _, e := range p.Errors {
-		text += "; " + e.Field + ": " + e.Message
+		if !strings.Contains(p.Detail, e.Message) { // One error is often all that the detail says.
+			text += "; " + e.Field + ": " + e.Message
+		}
 	}
 	return text + " (request " + p.RequestID + ")"
 }
