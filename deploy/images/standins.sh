@@ -51,12 +51,12 @@ compiled() {
 deploy/images/debian.sh "$work/debs" "$work/golang" "libc6 busybox-static" /bin/busybox
 mkdir -p "$work/golang/usr/local" "$work/golang/tmp" "$work/golang/go"
 for command in sh mkdir; do ln -s busybox "$work/golang/bin/$command"; done
-compiled "$work/golang/root/.cache/go-build"
+compiled "$work/golang/go/cache"
 tar -C "$work/golang" -cf "$work/golang.tar" .
 tar --transform "s#^\./#./usr/local/go/#" -C "$(go env GOROOT)" \
   -rf "$work/golang.tar" ./bin ./pkg ./src ./go.env ./VERSION
 made+=("$golang")
-docker import --change 'ENV PATH=/usr/local/go/bin:/bin GOPATH=/go GOTOOLCHAIN=local HOME=/root' \
+docker import --change 'ENV PATH=/usr/local/go/bin:/bin GOPATH=/go GOCACHE=/go/cache GOTOOLCHAIN=local' \
   "$work/golang.tar" "$golang" >/dev/null
 rm -rf "$work/golang" "$work/golang.tar" "$work/debs"
 

@@ -176,7 +176,7 @@ func (s *scanner) escape() (rune, bool) {
 	}
 }
 
-// unit reads \uXXXX.
+// unit reads the four hexadecimal digits of a \u escape.
 func (s *scanner) unit() (rune, bool) {
 	if s.pos+6 > len(s.data) || s.data[s.pos] != '\\' || s.data[s.pos+1] != 'u' {
 		return 0, s.stop("body.malformed", `\u and four hexadecimal digits are expected`)
