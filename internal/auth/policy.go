@@ -39,9 +39,13 @@ type Action string
 const (
 	Read  Action = "read"
 	Write Action = "write"
+	Amend Action = "amend" // Write a new version of a record, or void it.
 )
 
-type rights map[Kind]string // "r", "w" or "rw".
+// Actions lists all actions.
+var Actions = []Action{Read, Write, Amend}
+
+type rights map[Kind]string // Of "r", "w" and "a": the actions' first letters.
 
 func (r rights) allows(do Action, what Kind) bool {
 	for _, c := range r[what] {
@@ -63,10 +67,10 @@ func all(access string) rights {
 // policy is the one table of who may do what; what it does not list is refused.
 // Creating a project is an admin's alone (User.MayCreateProjects).
 var policy = map[Role]rights{
-	Admin:        all("rw"),
-	Investigator: all("rw"),
-	Coordinator:  all("rw"), // Within their sites: the scope holds it.
-	DataManager:  all("r"),  // Amending comes with corrections.
+	Admin:        all("rwa"),
+	Investigator: all("rwa"),
+	Coordinator:  all("rwa"), // Within their sites: the scope holds it.
+	DataManager:  all("ra"),
 	Monitor:      all("r"),
 	Partner:      all("r"),
 	Device:       {Vitals: "w", Images: "w"},

@@ -13,18 +13,18 @@ var roles = []auth.Role{
 }
 
 // golden is who may do what in a project that they have a grant for: r reads, w
-// writes, - neither. A change of the policy is a change of this picture.
+// writes, a amends, - none of them. A change of the policy is a change of this picture.
 const golden = `
              projects sites subjects vitals images reports medications
-admin        rw       rw    rw       rw     rw     rw      rw
-investigator rw       rw    rw       rw     rw     rw      rw
-coordinator  rw       rw    rw       rw     rw     rw      rw
-data-manager r        r     r        r      r      r       r
+admin        rwa      rwa   rwa      rwa    rwa    rwa     rwa
+investigator rwa      rwa   rwa      rwa    rwa    rwa     rwa
+coordinator  rwa      rwa   rwa      rwa    rwa    rwa     rwa
+data-manager ra       ra    ra       ra     ra     ra      ra
 monitor      r        r     r        r      r      r       r
 partner      r        r     r        r      r      r       r
 device       -        -     -        w      w      -       -
 patient      -        -     -        rw     -      rw      -
-admin of all rw       rw    rw       -      -      -       -
+admin of all rwa      rwa   rwa      -      -      -       -
 nobody       -        -     -        -      -      -       -
 `
 
@@ -49,7 +49,7 @@ func line(name string, g auth.Grant) string {
 	out := fmt.Sprintf("%-12s", name)
 	for _, kind := range auth.Kinds {
 		access := ""
-		for _, do := range []auth.Action{auth.Read, auth.Write} {
+		for _, do := range auth.Actions {
 			if _, ok := u.May(do, kind, "p"); ok {
 				access += string(do)[:1]
 			}
@@ -78,7 +78,7 @@ func TestNoGrantReachesAnotherProject(t *testing.T) {
 	for _, role := range roles {
 		u := &auth.User{Grants: []auth.Grant{{Role: role, Project: "p", Patient: "me"}}}
 		for _, kind := range auth.Kinds {
-			for _, do := range []auth.Action{auth.Read, auth.Write} {
+			for _, do := range auth.Actions {
 				for _, project := range []string{"q", "P", "p "} {
 					if _, ok := u.May(do, kind, project); ok {
 						t.Errorf("%s of p may %s %s of %q", role, do, kind, project)
