@@ -21,13 +21,19 @@ const (
 
 // starter starts processes from one OS thread that lives as long as the
 // launcher: Pdeathsig, which ends a child whose launcher was killed, follows the
-// thread that started it.
+// thread that started it, and the children inherit its priority.
 type starter chan func()
+
+// priority is the nice value of the processes, where the launcher may set one
+// (root, CAP_SYS_NICE): somebody waits for their answers, and a build or a backup
+// beside them can wait. In containers cpu_shares say the same.
+const priority = -15
 
 func newStarter() starter {
 	s := make(starter)
 	go func() {
 		runtime.LockOSThread()
+		_ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, priority) // This thread's; without the right it stays as it is.
 		for f := range s {
 			f()
 		}

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -206,16 +208,18 @@ func TestTheArticlesAccident(t *testing.T) {
 	}
 }
 
-// Two programs that burn all the CPU they get, beside the suite: it gets less of
-// the machine, and makes as much of what it gets. What it gets is the scheduler's
-// choice and that of everybody else on the machine, so the answers are counted by
-// the processor time that the suite had for them. (go-zero's shedder, which we
-// leave off, gave one good answer of ten here.)
+// Two programs that burn all the CPU they get, beside the suite, which the
+// launcher runs at a higher priority: it goes on answering, and makes as much of
+// what it gets. What it gets is also the choice of everybody else on the machine,
+// so the answers are counted by the processor time that the suite had for them as
+// well. The callers stand for others' machines: they have its priority. (go-zero's
+// shedder, which we leave off, gave one good answer of ten here.)
 func TestBesideBusyNeighbours(t *testing.T) {
 	stretch := 20 * time.Second
 	if short {
 		stretch = 5 * time.Second
 	}
+	callersAtPriority(t)
 	s := startSuite(t, "")
 	w := newWorld(t, s, 1)
 	w.patience = 100 * time.Millisecond
@@ -236,8 +240,8 @@ func TestBesideBusyNeighbours(t *testing.T) {
 	if perCPU < fairShare {
 		t.Errorf("%.2f of the answers per processor second, want %.2f", perCPU, fairShare)
 	}
-	if raw < collapse {
-		t.Errorf("%.2f of the answers: it has collapsed", raw)
+	if raw < goodput {
+		t.Errorf("%.2f of the answers, want %.2f", raw, goodput)
 	}
 	if alone.blunt+beside.blunt > 0 {
 		t.Error("answers of 503 without Retry-After")
@@ -248,8 +252,32 @@ func TestBesideBusyNeighbours(t *testing.T) {
 
 const (
 	fairShare = 0.7
-	collapse  = 0.2
+	goodput   = 0.7
 )
+
+// callersAtPriority gives this process's threads the priority that the launcher
+// gives the suite, for the length of the test.
+func callersAtPriority(t *testing.T) {
+	t.Helper()
+	const priority = -15
+	set := func(to int) {
+		threads, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, thread := range threads {
+			id, err := strconv.Atoi(thread.Name())
+			if err == nil {
+				err = syscall.Setpriority(syscall.PRIO_PROCESS, id, to)
+			}
+			if err != nil && !errors.Is(err, syscall.ESRCH) {
+				t.Fatal(err)
+			}
+		}
+	}
+	set(priority)
+	t.Cleanup(func() { set(0) })
+}
 
 // share is what the suite did with what it had.
 type share struct{ good, refused, blunt, cpu float64 }
@@ -291,7 +319,7 @@ func burn(t *testing.T, n int) (stop func()) {
 	t.Helper()
 	var burning []*exec.Cmd
 	for range n {
-		c := exec.Command("sh", "-c", "while :; do :; done")
+		c := exec.Command("nice", "-n", "15", "sh", "-c", "while :; do :; done") // Up from the callers', so 0.
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
