@@ -19,6 +19,7 @@ import (
 // suite is a running bin/suite with proxies between its processes.
 type suite struct {
 	dir, data string
+	bin       string // Folder of the binaries.
 	cmd       *exec.Cmd
 	links     map[string]*link
 }
@@ -46,7 +47,7 @@ func startSuite(t *testing.T, replicas string) *suite {
 // prepare writes the configs and starts the proxies.
 func prepare(t *testing.T, replicas string, change ...func(name, config string) string) *suite {
 	t.Helper()
-	s := &suite{dir: t.TempDir(), links: map[string]*link{}}
+	s := &suite{dir: t.TempDir(), bin: filepath.Join(root, "bin"), links: map[string]*link{}}
 	s.data = filepath.Join(s.dir, "var")
 	if err := os.MkdirAll(filepath.Join(s.dir, "etc"), 0o700); err != nil {
 		t.Fatal(err)
@@ -75,6 +76,35 @@ func prepare(t *testing.T, replicas string, change ...func(name, config string) 
 	return s
 }
 
+// copyBinaries gives the suite binaries of its own, which a test may exchange.
+func (s *suite) copyBinaries(t *testing.T) {
+	t.Helper()
+	own := filepath.Join(s.dir, "bin")
+	if err := os.MkdirAll(own, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"suite", "etcd", "project-api", "vitals-rpc", "dicom-rpc", "epro-rpc", "subject-rpc"} {
+		data, err := os.ReadFile(filepath.Join(s.bin, name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(own, name), data, 0o700)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.bin = own
+}
+
+// buildOtherwise makes other binaries of the same sources: without a symbol table.
+func buildOtherwise(t *testing.T, dir string) {
+	t.Helper()
+	c := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-s -w", "-o", dir+"/", "./project-api", "./vitals-rpc", "./dicom-rpc", "./epro-rpc", "./subject-rpc")
+	c.Dir = root
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+}
+
 func (s *suite) start(t *testing.T, replicas string) {
 	t.Helper()
 	s.await(t, s.launch(t, replicas))
@@ -83,7 +113,7 @@ func (s *suite) start(t *testing.T, replicas string) {
 // launch runs it and gives where its ready line, or its end, is told.
 func (s *suite) launch(t *testing.T, replicas string) <-chan error {
 	t.Helper()
-	s.cmd = exec.Command(filepath.Join(root, "bin", "suite"), "--data", s.data, "--replicas", replicas)
+	s.cmd = exec.Command(filepath.Join(s.bin, "suite"), "--data", s.data, "--replicas", replicas)
 	s.cmd.Dir = s.dir
 	s.cmd.Stderr = os.Stderr
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
