@@ -7,7 +7,9 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -19,17 +21,38 @@ import (
 	"google.golang.org/grpc/codes"
 	_ "modernc.org/sqlite" // To look into dicom-rpc's table from outside.
 
-	"clinsource/dicom-rpc/dicomfile"
 	"clinsource/internal/fault"
 	dicompb "clinsource/proto/dicom"
 )
 
-const (
-	resumedUploads = 36
-	resumingAtOnce = 12
-	resumeKills    = 6
-	resumeFor      = time.Minute // For one upload, cuts and kills included.
+// uploadsFull says that the two stories of uploads that are cut and killed have
+// 200 between them, of up to 200 MiB, all at once (UPLOADS=full, some minutes and
+// 40 GB of disk), instead of some dozens of up to 20.
+var uploadsFull = os.Getenv("UPLOADS") == "full"
+
+func orFull[T any](usual, full T) T {
+	if uploadsFull {
+		return full
+	}
+	return usual
+}
+
+var (
+	resumedUploads = orFull(36, 100)
+	resumingAtOnce = orFull(12, 100)
+	resumeKills    = orFull(6, 20)
+	resumeFor      = orFull(time.Minute, 15*time.Minute)   // For one upload, cuts and kills included.
+	resumeOnce     = orFull(20*time.Second, 2*time.Minute) // For one stream.
 )
+
+// someMebibytes draws a size: small ones are as frequent as large ones are, in
+// every order of magnitude.
+func someMebibytes(random *rand.Rand) int {
+	if !uploadsFull {
+		return 1 + random.IntN(20)
+	}
+	return int(math.Pow(200, random.Float64()))
+}
 
 // resumer sends one file through cuts and kills, and counts.
 type resumer struct {
@@ -83,7 +106,7 @@ func (r *resumer) learn(offset uint64) {
 // once asks where to go on and sends from there: all, or up to a cut, of which the
 // caller learns nothing or, by closing the stream, all.
 func (r *resumer) once() (*dicompb.UploadDicomResponse, error) {
-	ctx, cancel := context.WithTimeout(authorized(r.t.Context(), r.token), 20*time.Second)
+	ctx, cancel := context.WithTimeout(authorized(r.t.Context(), r.token), resumeOnce)
 	defer cancel()
 	up, err := r.upload(ctx)
 	if err != nil {
@@ -162,6 +185,8 @@ func openInTable(t *testing.T, project string) (open int) {
 func TestUploadsResumeThroughCutsAndKills(t *testing.T) {
 	w := newWorld(t)
 	before, begun := imageFiles(t), time.Now()
+	seed := uint64(begun.UnixNano())
+	t.Logf("seed %d", seed)
 	client := dicompb.NewDicomServiceClient(dial(t, "dicom-rpc", "127.0.0.1:9102", "partner"))
 	token := w.as(t, "investigator").token
 	patients := make([]string, 4)
@@ -172,12 +197,14 @@ func TestUploadsResumeThroughCutsAndKills(t *testing.T) {
 	stored := make([]*dicompb.UploadDicomResponse, resumedUploads)
 	var workers sync.WaitGroup
 	var left atomic.Int64
-	left.Store(resumedUploads)
+	left.Store(int64(resumedUploads))
 	for range resumingAtOnce {
 		workers.Go(func() {
 			for i := range next {
 				patient := patients[i%len(patients)]
-				file := synthetic(t, dicomfile.SyntheticSpec{PatientID: patient, Rows: 1024, Columns: 512, Frames: 1 + rand.IntN(20), Seed: uint64(i)})
+				spec := frames(someMebibytes(rand.New(rand.NewPCG(seed, uint64(i)))), uint64(i))
+				spec.PatientID = patient
+				file := synthetic(t, spec)
 				results[i] = &resumer{t: t, client: client, token: token, patient: patient, file: file}
 				stored[i] = results[i].run()
 				left.Add(-1)
@@ -192,7 +219,7 @@ func TestUploadsResumeThroughCutsAndKills(t *testing.T) {
 	}()
 	kills := 0
 	for ; kills < resumeKills && left.Load() > 0; kills++ {
-		time.Sleep(1100*time.Millisecond + rand.N(400*time.Millisecond)) // The launcher backs off from what exits within a second.
+		time.Sleep(1100*time.Millisecond + rand.N(orFull(400*time.Millisecond, 6*time.Second))) // The launcher backs off from what exits within a second.
 		killDicom(t)
 	}
 	workers.Wait()
@@ -227,7 +254,7 @@ func TestUploadsResumeThroughCutsAndKills(t *testing.T) {
 // checkResumed holds the stored image against the file.
 func checkResumed(t *testing.T, r *resumer, resp *dicompb.UploadDicomResponse) {
 	t.Helper()
-	ctx := authorized(deadline(t, 20*time.Second), r.token)
+	ctx := authorized(deadline(t, resumeOnce), r.token)
 	up, err := r.client.GetUpload(ctx, &dicompb.GetUploadRequest{UploadId: r.id})
 	if err != nil || up.GetState() != dicompb.UploadState_COMPLETE || up.GetImage().GetImageId() != resp.GetImageId() {
 		t.Errorf("upload %v, %v; the answer was %v", up, err, resp)

@@ -193,23 +193,23 @@ func TestTusRefusedImage(t *testing.T) {
 
 // cutFor is how long lines are cut and processes killed; then all must get
 // through.
-const (
-	cutFor    = 15 * time.Second
-	throughIn = 60 * time.Second
+var (
+	cutFor    = orFull(15*time.Second, 90*time.Second)
+	throughIn = orFull(60*time.Second, 15*time.Minute)
 )
 
 // Dozens of uploads, by clinctl and by another's client, come through though
 // lines are cut, dicom-rpc and the gateway killed, and clinctl itself: each image
 // is there once, bit by bit, and nothing else is left.
 func TestTusUploadsSurvive(t *testing.T) {
-	const byOther, byClinctl = 20, 20
+	byOther, byClinctl := orFull(20, 50), orFull(20, 50)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	w := newWorld(t)
 	patient, path := w.subject(t, "s1")
 	before := imageFiles(t)
-	line := newCutter(t, seed, 100<<10, 4<<20)
+	line := newCutter(t, seed, 100<<10, orFull(4<<20, 64<<20))
 	end := time.Now().Add(throughIn)
 	user := w.as(t, "coordinator", "--site", "s1")
 
@@ -218,7 +218,7 @@ func TestTusUploadsSurvive(t *testing.T) {
 	for i := range byOther + byClinctl {
 		in := map[bool]string{true: folder, false: others}[i < byClinctl]
 		files = append(files, filepath.Join(in, fmt.Sprintf("%02d.dcm", i)))
-		if err := os.WriteFile(files[i], synthetic(t, frames(1+random.IntN(20), random.Uint64())), 0o600); err != nil {
+		if err := os.WriteFile(files[i], synthetic(t, frames(someMebibytes(random), random.Uint64())), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -231,7 +231,7 @@ func TestTusUploadsSurvive(t *testing.T) {
 		names <- name
 	}
 	close(names)
-	for i := range 4 {
+	for i := range orFull(4, byOther) {
 		client := tusClient(t, line.url(), user.token)
 		workers.Go(func() {
 			for name := range names {
@@ -251,7 +251,7 @@ func TestTusUploadsSurvive(t *testing.T) {
 	runs := 0
 	workers.Go(func() {
 		for runs = 1; ; runs++ {
-			limit := 2 * time.Second
+			limit := orFull(2*time.Second, 20*time.Second)
 			if runs > 3 {
 				limit = time.Until(end)
 			}
@@ -325,7 +325,7 @@ type clinctlResult struct {
 
 // clinctlJSON runs clinctl upload on a folder, and kills it after limit.
 func clinctlJSON(w *world, user *api, patient, gateway, folder string, limit time.Duration) (results map[string]clinctlResult, killed bool, err error) {
-	c := exec.Command("bin/clinctl", "upload", "--url", gateway, "--project", w.project, "--patient", patient, "--json", "--patience", "40s", folder)
+	c := exec.Command("bin/clinctl", "upload", "--url", gateway, "--project", w.project, "--patient", patient, "--json", "--patience", orFull("40s", "10m"), folder)
 	c.Env = append(os.Environ(), "CLINSOURCE_TOKEN="+user.token)
 	var out, errs bytes.Buffer
 	c.Stdout, c.Stderr = &out, &errs
