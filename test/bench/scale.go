@@ -13,12 +13,14 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"clinsource/internal/auth"
+	"clinsource/internal/sqldb/pgtest"
 )
 
 const scaleCommand = "scale"
@@ -32,8 +34,10 @@ const (
 // scaleSettings are those of "bench scale".
 type scaleSettings struct {
 	settings
-	sizes []int64 // Rows of vitals.
-	keep  bool    // The data, for the next run.
+	sizes    []int64 // Rows of vitals.
+	keep     bool    // The data, for the next run.
+	postgres bool
+	replicas int // Of vitals-rpc.
 }
 
 func parseScale(args []string) (scaleSettings, error) {
@@ -43,6 +47,8 @@ func parseScale(args []string) (scaleSettings, error) {
 	flags.StringVar(&s.data, "data", "var", "folder for the run's data")
 	flags.StringVar(&s.bin, "bin", "bin", "folder of the suite's binaries, which make build makes")
 	flags.StringVar(&sizes, "rows", "100000,10000000", "sizes to compare, in rows of vitals")
+	flags.BoolVar(&s.postgres, "postgres", false, "keep the rows in a PostgreSQL of the run's own, from the machine's packages")
+	flags.IntVar(&s.replicas, "replicas", 1, "replicas of vitals-rpc")
 	flags.BoolVar(&s.keep, "keep", false, "leave the data for the next run, which need not fill them again")
 	flags.IntVar(&s.rounds, "rounds", 5, "rounds that count; one more warms up; 0 only makes the data")
 	flags.DurationVar(&s.lap, "lap", 4*time.Second, "how long each question is repeated in a round")
@@ -57,8 +63,11 @@ func parseScale(args []string) (scaleSettings, error) {
 		}
 		s.sizes = append(s.sizes, n)
 	}
-	if flags.NArg() > 0 || s.rounds < 0 || s.lap <= 0 || s.callers < 1 {
-		return s, errors.New("-lap and -callers must be positive, -rounds not negative, and nothing else given")
+	if flags.NArg() > 0 || s.rounds < 0 || s.lap <= 0 || s.callers < 1 || s.replicas < 1 {
+		return s, errors.New("-lap, -callers and -replicas must be positive, -rounds not negative, and nothing else given")
+	}
+	if s.postgres && s.keep {
+		return s, errors.New("-keep is for SQLite: the run's own PostgreSQL ends with it")
 	}
 	return s, nil
 }
@@ -79,9 +88,21 @@ func runScale(ctx context.Context, args []string, out io.Writer) (err error) {
 	if s.data, err = filepath.Abs(s.data); err != nil {
 		return err
 	}
+	var server *pgtest.Server
+	if s.postgres {
+		if server, err = pgtest.Run(); err != nil {
+			return err
+		}
+		defer server.Close()
+	}
 	worlds := make([]*scaleWorld, len(s.sizes))
 	for i, rows := range s.sizes {
-		worlds[i] = &scaleWorld{settings: s.settings, rows: rows, data: filepath.Join(s.data, fmt.Sprintf("scale-%d", rows)), laps: map[string][]lap{}}
+		worlds[i] = &scaleWorld{settings: s.settings, rows: rows, replicas: s.replicas, data: filepath.Join(s.data, fmt.Sprintf("scale-%d", rows)), laps: map[string][]lap{}}
+		if server != nil {
+			if err := worlds[i].useDatabase(server, fmt.Sprintf("scale_%d", rows)); err != nil {
+				return err
+			}
+		}
 		if err := worlds[i].fill(ctx, out); err != nil {
 			return fmt.Errorf("fill %d rows: %w", rows, err)
 		}
@@ -106,9 +127,24 @@ func runScale(ctx context.Context, args []string, out io.Writer) (err error) {
 // scaleWorld is the suite's data at one size.
 type scaleWorld struct {
 	settings
-	rows int64
-	data string
-	laps map[string][]lap // By question; the counted ones.
+	rows     int64
+	data     string
+	replicas int              // Of vitals-rpc.
+	store    string           // The PostgreSQL database, if the rows are there.
+	laps     map[string][]lap // By question; the counted ones.
+}
+
+// launch says how the suite is to run.
+func (w *scaleWorld) launch(c *exec.Cmd) {
+	c.Args = append(c.Args, "--replicas", fmt.Sprintf("vitals-rpc=%d", w.replicas))
+	c.Env = append(os.Environ(), "CLINSOURCE_STORE="+w.store)
+}
+
+// useDatabase makes an empty database and lets the suite keep its rows there.
+func (w *scaleWorld) useDatabase(server *pgtest.Server, name string) error {
+	w.store = server.URL(pgtest.Owner, name)
+	w.data += "-postgres"
+	return errors.Join(os.RemoveAll(w.data), server.Try("postgres", "CREATE DATABASE "+name+" OWNER "+pgtest.Owner+" TEMPLATE template0"))
 }
 
 // questions are what is asked, in this order.
@@ -130,7 +166,7 @@ func scalePatient(i int) string { return fmt.Sprintf("scale-%05d", i) }
 // measure starts the suite on the data, asks each question for a lap, and stops
 // it again: only one size may hold the memory at a time.
 func (w *scaleWorld) measure(ctx context.Context, counts bool) (err error) {
-	suite, err := startSuite(ctx, w.bin, w.data)
+	suite, err := startSuite(ctx, w.bin, w.data, w.launch)
 	if err != nil {
 		return err
 	}

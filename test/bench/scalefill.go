@@ -27,23 +27,30 @@ func (w *scaleWorld) fill(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	begun := time.Now()
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(w.data, "vitals-rpc", "vitals.db")+
-		"?_pragma=journal_mode(WAL)&_pragma=synchronous(OFF)&_pragma=cache_size(-262144)")
-	if err != nil {
-		return err
-	}
-	db.SetMaxOpenConns(1)
-	err = multiply(ctx, db, w.rows)
-	if err = errors.Join(err, db.Close()); err != nil {
+	if err := w.copySeed(ctx); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "filled %d rows in %s\n", w.rows, time.Since(begun).Round(time.Second))
 	return os.WriteFile(filled, nil, 0o600)
 }
 
+func (w *scaleWorld) copySeed(ctx context.Context) error {
+	driver, place, engine := "sqlite", "file:"+filepath.Join(w.data, "vitals-rpc", "vitals.db")+
+		"?_pragma=journal_mode(WAL)&_pragma=synchronous(OFF)&_pragma=cache_size(-262144)", inSQLite
+	if w.store != "" {
+		driver, place, engine = "pgx", w.store+"&search_path=vitals&synchronous_commit=off", inPostgres
+	}
+	db, err := sql.Open(driver, place)
+	if err != nil {
+		return err
+	}
+	db.SetMaxOpenConns(1)
+	return errors.Join(multiply(ctx, db, engine, w.rows), db.Close())
+}
+
 // plant makes the project, its subjects and the record that is copied.
 func (w *scaleWorld) plant(ctx context.Context) (err error) {
-	suite, err := startSuite(ctx, w.bin, w.data)
+	suite, err := startSuite(ctx, w.bin, w.data, w.launch)
 	if err != nil {
 		return err
 	}
@@ -71,18 +78,38 @@ func (w *scaleWorld) plant(ctx context.Context) (err error) {
 	return errors.Join(errs...)
 }
 
-// The copies: record i of subject i mod scaleSubjects, a minute apart, with ids
-// whose order is that of their times, as UUIDv7 has it. $1 and $2 are the first
-// i and the one after the last.
+// copying is what filling a database takes on one engine. The copies: record i of
+// subject i mod scaleSubjects, six seconds apart, with ids whose order is that of
+// their times, as UUIDv7 has it. $1 and $2 are the first i and the one after the
+// last.
+type copying struct {
+	numbers       string // Gives i, ms, patient, site and record as the table id.
+	first, finish []string
+}
+
+const scaleFrom = "1704096000000" // 2024-01-01T08:00:00Z in milliseconds.
+
+var inSQLite = copying{
+	numbers: `WITH RECURSIVE n(i) AS (SELECT $1 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < $2),
+ t AS (SELECT i, ` + scaleFrom + ` + i * 6000 AS ms, printf('scale-%05d', i % 500) AS patient, 's' || (1 + i % 2) AS site FROM n),
+ id AS (SELECT *, printf('%08x-%04x-7000-8000-%012x', ms / 65536, ms % 65536, i) AS record FROM t)`,
+	finish: []string{`PRAGMA wal_checkpoint(TRUNCATE)`},
+}
+
+var inPostgres = copying{
+	numbers: `WITH n(i) AS (SELECT generate_series($1::bigint, $2::bigint - 1)),
+ t AS (SELECT i, ` + scaleFrom + ` + i * 6000 AS ms, 'scale-' || lpad((i % 500)::text, 5, '0') AS patient, 's' || (1 + i % 2) AS site FROM n),
+ id AS (SELECT *, lpad(to_hex(ms / 65536), 8, '0') || '-' || lpad(to_hex(ms % 65536), 4, '0') || '-7000-8000-' || lpad(to_hex(i), 12, '0') AS record FROM t)`,
+	first:  []string{`SELECT make_partitions('2024-01-01', now())`},
+	finish: []string{`VACUUM ANALYZE`},
+}
+
 const (
-	scaleNumbers = `WITH RECURSIVE n(i) AS (SELECT $1 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < $2),
- t AS (SELECT i, 1704096000000 + i * 6000 AS ms, printf('scale-%05d', i % ` + "500" + `) AS patient, 's' || (1 + i % 2) AS site FROM n),
- id AS (SELECT *, printf('%08x-%04x-7000-8000-%012x', ms / 65536, ms % 65536, i) AS record FROM t)`
-	copyRecords = scaleNumbers + ` INSERT INTO records
+	copyRecords = ` INSERT INTO records
  (project_id, record_id, version, site_id, patient_id, client_record_id, at_us, received_us, content, findings)
  SELECT 'scale', record, 1, site, patient, 'c' || i, ms * 1000, ms * 1000, s.content, s.findings
  FROM id, (SELECT content, findings FROM records WHERE project_id = 'scale' AND client_record_id = 'seed') s`
-	copyNames = scaleNumbers + ` INSERT INTO record_ids (project_id, client_key, content_hash, record_id)
+	copyNames = ` INSERT INTO record_ids (project_id, client_key, content_hash, record_id)
  SELECT 'scale', 'c:c' || i, record, record FROM id`
 	countSubjects = `INSERT INTO record_totals (project_id, site_id, patient_id, records, queried, subjects, newest_us)
  SELECT project_id, site_id, patient_id, COUNT(*), 0, 0, MAX(at_us) FROM records GROUP BY project_id, site_id, patient_id`
@@ -91,19 +118,28 @@ const (
 )
 
 // multiply copies the seed until there are about rows records, and counts anew.
-func multiply(ctx context.Context, db *sql.DB, rows int64) error {
+func multiply(ctx context.Context, db *sql.DB, engine copying, rows int64) error {
 	const step = 50_000
-	for from := int64(0); from < rows; from += step {
-		to := min(from+step, rows)
-		for _, statement := range []string{copyRecords, copyNames} {
-			if _, err := db.ExecContext(ctx, statement, from, to); err != nil {
-				return err
-			}
+	run := func(statement string, args ...any) error {
+		if _, err := db.ExecContext(ctx, statement, args...); err != nil {
+			return fmt.Errorf("%.40s: %w", statement, err)
+		}
+		return nil
+	}
+	for _, statement := range engine.first {
+		if err := run(statement); err != nil {
+			return err
 		}
 	}
-	for _, statement := range []string{`DELETE FROM record_totals`, countSubjects, countSites, `PRAGMA wal_checkpoint(TRUNCATE)`} {
-		if _, err := db.ExecContext(ctx, statement); err != nil {
-			return fmt.Errorf("%.40s: %w", statement, err)
+	for from := int64(0); from < rows; from += step {
+		to := min(from+step, rows)
+		if err := errors.Join(run(engine.numbers+copyRecords, from, to), run(engine.numbers+copyNames, from, to)); err != nil {
+			return err
+		}
+	}
+	for _, statement := range append([]string{`DELETE FROM record_totals`, countSubjects, countSites}, engine.finish...) {
+		if err := run(statement); err != nil {
+			return err
 		}
 	}
 	return nil

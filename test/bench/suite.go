@@ -33,9 +33,12 @@ type suite struct {
 	pids map[string]int // Of the measured processes, by name; the bench itself is among them.
 }
 
-// startSuite starts it and waits for its ready line.
-func startSuite(ctx context.Context, bin, data string) (*suite, error) {
+// startSuite starts it, changed if wanted, and waits for its ready line.
+func startSuite(ctx context.Context, bin, data string, change ...func(*exec.Cmd)) (*suite, error) {
 	s := &suite{data: data, cmd: exec.Command(filepath.Join(bin, "suite"), "--data", data)}
+	for _, c := range change {
+		c(s.cmd)
+	}
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us; stop ends it.
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {

@@ -47,6 +47,15 @@ func Shared(t testing.TB) *Server {
 	return s
 }
 
+// Run gives a server to a program that is no test, which ends it by Close.
+func Run() (*Server, error) { return start() }
+
+// Close ends the server and removes what it kept.
+func (s *Server) Close() {
+	_ = s.stdin.Close()
+	_ = s.watch.Wait() // It was told to end; how does not matter.
+}
+
 var shared = sync.OnceValues(start)
 
 // New gives a server that is this test's alone, to be stopped and killed.
@@ -54,10 +63,7 @@ func New(t testing.TB) *Server {
 	t.Helper()
 	s, err := start()
 	need(t, err)
-	t.Cleanup(func() {
-		_ = s.stdin.Close()
-		_ = s.watch.Wait() // It was told to end; how does not matter.
-	})
+	t.Cleanup(s.Close)
 	return s
 }
 
