@@ -55,6 +55,7 @@ func TestEveryWriteAndReadHasItsRow(t *testing.T) {
 
 // TestNoEffectWithoutItsRow: when the audit row cannot be written, nothing is
 // stored and nothing is shown.
+// Shows R06.
 func TestNoEffectWithoutItsRow(t *testing.T) {
 	broken := migration(`-- +goose StatementBegin
 CREATE TRIGGER audit_is_broken BEFORE INSERT ON audit_events WHEN NEW.request_id = 'req-1' BEGIN SELECT RAISE(ABORT, 'broken'); END;
@@ -83,6 +84,7 @@ CREATE TRIGGER audit_is_broken BEFORE INSERT ON audit_events WHEN NEW.request_id
 }
 
 // TestTheDatabaseRefusesChange, by every statement that could do it.
+// Shows R04.
 func TestTheDatabaseRefusesChange(t *testing.T) {
 	each(t, func(f *fixture) {
 		f.put(draft("c-1", "one"))

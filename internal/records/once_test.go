@@ -27,6 +27,7 @@ func same(t *testing.T, what string, got, want *records.Record) {
 	}
 }
 
+// Shows R36.
 func TestSameIDSameContent(t *testing.T) {
 	each(t, func(f *fixture) {
 		d := draft("c-1", `{"v":1}`)
@@ -50,6 +51,7 @@ func TestSameIDSameContent(t *testing.T) {
 	})
 }
 
+// Shows R36.
 func TestIDsAreForEver(t *testing.T) {
 	each(t, func(f *fixture) {
 		first, _ := f.put(draft("c-1", "one"))

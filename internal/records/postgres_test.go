@@ -79,6 +79,7 @@ func TestReplicasWriteTheSameRecords(t *testing.T) {
 }
 
 // TestEvenTheOwnerIsRefused by the triggers, on partitions too.
+// Shows R04.
 func TestEvenTheOwnerIsRefused(t *testing.T) {
 	server, place, both := replicas(t)
 	f := both[0]

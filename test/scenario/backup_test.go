@@ -20,11 +20,13 @@ import (
 // lets a suite run on what came back: all that was acknowledged before the backup
 // began is there as it was, over the same interfaces. Restore itself compares
 // the counts and digests of all tables and images.
+// Shows R45.
 func TestBackupDrill(t *testing.T) {
 	drill{restored: func(*testing.T, string) string { return "" }}.run(t)
 }
 
 // TestBackupDrillOnPostgres is the same from one PostgreSQL database to another.
+// Shows R45.
 func TestBackupDrillOnPostgres(t *testing.T) {
 	server := pgtest.New(t)
 	store := func() string { return server.URL(pgtest.Owner, server.Database(t)) }

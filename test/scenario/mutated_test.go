@@ -198,6 +198,7 @@ func (o outcome) row(name string) string {
 // Spoilt copies of the same uploads: what is impossible is refused, all of it,
 // with the right rule on the right fields; what is suspicious is stored with a
 // question. The figures are those of docs/vitals-rules.md.
+// Shows R34.
 func TestMutatedVitals(t *testing.T) {
 	doc, err := os.ReadFile(rulesDoc)
 	if err != nil {

@@ -269,6 +269,7 @@ var mayCall = map[string][]string{
 }
 
 // Who may call which service is decided by the certificate, then by the token.
+// Shows R27.
 func TestPeersAndTokens(t *testing.T) {
 	ca := developmentCA(t)
 	stranger := issue(t, &ca, "stranger", nil)

@@ -180,6 +180,7 @@ func statusOf(t *testing.T, route string, r reply) string {
 }
 
 // Each role may do in its own project what the table says, and nothing else.
+// Shows R20.
 func TestRolesByRoute(t *testing.T) {
 	callers, routes, want := rightsTable(t)
 	w := newWorld(t)
@@ -250,6 +251,7 @@ func counts(view object) string {
 
 // Who is confined to a site sees the other one's subjects nowhere: not by name,
 // not in a list, not in a count.
+// Shows R20.
 func TestSitesAreApart(t *testing.T) {
 	_, routes, _ := rightsTable(t)
 	w := newWorld(t)

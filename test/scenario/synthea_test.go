@@ -141,6 +141,7 @@ func eachSubject(t *testing.T, subjects map[string][]observation, f func(t *test
 
 // Every observation that a foreign simulator made is taken, once however often
 // it is sent, and comes back as it came, character for character.
+// Shows R16.
 func TestForeignVitalsComeBackAsTheyCame(t *testing.T) {
 	w := newWorld(t)
 	subjects := synthea(t)

@@ -189,6 +189,7 @@ func TestWhoMaySubmit(t *testing.T) {
 	})
 }
 
+// Shows R34.
 func TestFindingsAreStored(t *testing.T) {
 	each(t, func(t *testing.T, s *svc.ServiceContext) {
 		in := request(func(in *epropb.SubmitReportRequest) {

@@ -21,6 +21,7 @@ var (
 
 // 70 kg are 154.3 lb: within the limits of a person's weight, so that only the
 // weight before tells that the unit is wrong.
+// Shows R34.
 func TestPoundsAsKilogramsAreQueried(t *testing.T) {
 	const day = 24 * time.Hour
 	each(t, func(t *testing.T, s *svc.ServiceContext) {

@@ -256,6 +256,7 @@ func TestAStalePlaceMarksTheRecord(t *testing.T) {
 	})
 }
 
+// Shows R16.
 func TestTimeAheadIsNoted(t *testing.T) {
 	each(t, func(t *testing.T, s *svc.ServiceContext) {
 		resp := upload(t, s, request(func(in *vitalspb.UploadVitalsRequest) {
