@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"sync"
 	"testing"
 	"time"
 
@@ -99,6 +100,50 @@ func TestNoRowWithoutItsEffect(t *testing.T) {
 		})
 		if list := rows(t, ctx, db); !errors.Is(err, boom) || len(list) != 0 {
 			t.Errorf("%v, and the rows are %+v", err, list)
+		}
+	})
+}
+
+// Shows R04, R06.
+func TestEveryLaneIsWithoutGaps(t *testing.T) {
+	each(t, func(t *testing.T, ctx context.Context, db *sqldb.DB) {
+		boom := errors.New("boom")
+		var writing sync.WaitGroup
+		for i := range 200 {
+			writing.Go(func() {
+				err := db.Write(ctx, func(tx *sqldb.Tx) error {
+					if err := audit.Insert(ctx, tx, time.Now(), audit.Event{Action: "create", Fields: []string{"a", "b"}}); err != nil {
+						return err
+					}
+					if i%7 == 0 {
+						return boom
+					}
+					return nil
+				})
+				if (err != nil) != (i%7 == 0) {
+					t.Errorf("write %d: %v", i, err)
+				}
+			})
+		}
+		writing.Wait()
+		last := map[int64]int64{}
+		n := 0
+		for r, err := range audit.Rows(ctx, db) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			n++
+			before, begun := last[r.Lane]
+			if begun && r.Index != before+1 || !begun && r.Index != 0 || r.Lane < 1 {
+				t.Errorf("in lane %d, %d follows %d", r.Lane, r.Index, before)
+			}
+			last[r.Lane] = r.Index
+			if r.Hash().String() != r.Leaf {
+				t.Errorf("row %d of lane %d is not what its leaf commits to", r.Index, r.Lane)
+			}
+		}
+		if n != 200-29 {
+			t.Errorf("%d rows", n)
 		}
 	})
 }

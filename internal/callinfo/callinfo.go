@@ -19,6 +19,7 @@ const AuthorizationKey = "authorization"
 type requestIDKey struct{}
 type peerKey struct{}
 type authorizationKey struct{}
+type methodKey struct{}
 
 // NewRequestID makes a request id.
 func NewRequestID() string { return rand.Text() }
@@ -70,4 +71,15 @@ func WithAuthorization(ctx context.Context, value string) context.Context {
 func Authorization(ctx context.Context) string {
 	value, _ := ctx.Value(authorizationKey{}).(string)
 	return value
+}
+
+// WithMethod puts the full name of the RPC into the context.
+func WithMethod(ctx context.Context, method string) context.Context {
+	return context.WithValue(ctx, methodKey{}, method)
+}
+
+// Method gives the full name of the RPC that the call is, or "".
+func Method(ctx context.Context) string {
+	method, _ := ctx.Value(methodKey{}).(string)
+	return method
 }

@@ -10,6 +10,7 @@ import (
 
 	"clinsource/internal/audit"
 	"clinsource/internal/auth"
+	"clinsource/internal/clock"
 	"clinsource/internal/fault"
 	"clinsource/internal/sqldb"
 	"clinsource/internal/subjects"
@@ -111,7 +112,7 @@ func (s *Store) settle(ctx context.Context, u unverified, right bool) error {
 		if n, err := done.RowsAffected(); err != nil || n == 0 {
 			return err // Another replica was faster, and has said so in the audit.
 		}
-		return audit.Insert(ctx, tx, time.Now(), audit.Event{
+		return audit.Insert(ctx, tx, clock.Now(), audit.Event{
 			Action: action, Kind: s.kind, Project: u.project, Site: u.site, Patient: u.patient, Record: u.id, Version: 1,
 		})
 	})

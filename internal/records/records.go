@@ -25,6 +25,7 @@ import (
 
 	"clinsource/internal/audit"
 	"clinsource/internal/auth"
+	"clinsource/internal/clock"
 	"clinsource/internal/fault"
 	"clinsource/internal/sqldb"
 	recordpb "clinsource/proto/record"
@@ -190,7 +191,7 @@ func (d *Draft) complete() error {
 		}
 		d.ID = id.String()
 	}
-	d.Version, d.Received = 1, wholeMicros(time.Now())
+	d.Version, d.Received = 1, clock.Now()
 	if d.At.IsZero() {
 		d.At = d.Received
 	}
@@ -290,8 +291,16 @@ func (s *Store) write(ctx context.Context, tx *sqldb.Tx, d *Draft, r *Record) er
 	}
 	return audit.Insert(ctx, tx, r.Received, audit.Event{
 		Action: "create", Kind: s.kind, Role: d.Role, Project: r.Project, Site: r.Site, Patient: r.Patient,
-		Record: r.ID, Version: r.Version,
+		Record: r.ID, Version: r.Version, Digest: r.digest(findings),
 	})
+}
+
+// digest is what the audit row says of a version: the hash of its row as it is
+// stored, so that an edited record is found beside an untouched log.
+func (r *Record) digest(findings string) string {
+	number := func(n int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }
+	return HashOf([]byte(r.Project), []byte(r.ID), number(int64(r.Version)), []byte(r.Site), []byte(r.Patient), []byte(r.ClientRecordID),
+		number(r.At.UnixMicro()), number(r.Received.UnixMicro()), r.Content, []byte(findings))
 }
 
 const columns = `r.project_id, r.record_id, r.version, r.site_id, r.patient_id, r.client_record_id, r.at_us, r.received_us, r.content, r.findings`

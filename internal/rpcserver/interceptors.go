@@ -51,7 +51,7 @@ func (g *guard) stream() []grpc.StreamServerInterceptor {
 // observeUnary is the outermost: it names the call, turns panics and errors
 // into faults, counts, and logs.
 func (g *guard) observeUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
-	ctx = named(ctx)
+	ctx = named(ctx, info.FullMethod)
 	if isHealth(info.FullMethod) {
 		_ = grpc.SetHeader(ctx, metadata.Pairs(telemetry.VersionKey, telemetry.Version())) // For clinctl status.
 	}
@@ -63,7 +63,7 @@ func (g *guard) observeUnary(ctx context.Context, req any, info *grpc.UnaryServe
 }
 
 func (g *guard) observeStream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
-	ctx := named(ss.Context())
+	ctx := named(ss.Context(), info.FullMethod)
 	start := time.Now()
 	defer func() {
 		err = g.conclude(ctx, info.FullMethod, start, recovered(recover(), err))
@@ -83,12 +83,12 @@ func recovered(p any, err error) error {
 	return fault.Internal(panicked{stack: debug.Stack()}) // The panic's value may hold data: it is dropped.
 }
 
-func named(ctx context.Context) context.Context {
+func named(ctx context.Context, method string) context.Context {
 	id := first(ctx, callinfo.RequestIDKey)
 	if !callinfo.ValidRequestID(id) {
 		id = callinfo.NewRequestID()
 	}
-	ctx = callinfo.WithRequestID(ctx, id)
+	ctx = callinfo.WithMethod(callinfo.WithRequestID(ctx, id), method)
 	if name, ok := mtls.PeerName(ctx); ok {
 		ctx = callinfo.WithPeer(ctx, name)
 	}

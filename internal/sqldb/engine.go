@@ -32,6 +32,8 @@ type session interface {
 	// commit fails with ErrOutcomeUnknown beside the cause where it may have
 	// taken effect all the same.
 	commit() error
+	// lane numbers what this session appends to and nobody else does: see Lane.
+	lane() int64
 	close() error
 }
 

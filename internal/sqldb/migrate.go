@@ -36,7 +36,7 @@ func newProvider(dialect goose.Dialect, pool *sql.DB, migrations fs.FS, name str
 		return nil, fmt.Errorf("migrations: %w", err)
 	}
 	provider, err := goose.NewProvider(dialect, pool, folder,
-		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+		goose.WithDisableGlobalRegistry(true), goose.WithAllowOutofOrder(true), goose.WithLogger(goose.NopLogger()))
 	if errors.Is(err, goose.ErrNoMigrations) {
 		return nil, fmt.Errorf("migrations: no file %s/*.sql; embed a folder of that name", name)
 	}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -115,7 +116,7 @@ func openPostgres(ctx context.Context, p Postgres, migrations fs.FS) (engine, er
 	if p.Schema == "" {
 		return nil, errors.New("Schema: it is missing")
 	}
-	known, err := newestVersion(migrations)
+	known, err := versions(migrations)
 	if err != nil {
 		return nil, err
 	}
@@ -152,23 +153,32 @@ func (p Postgres) freshPassword(c *pgx.ConnConfig) error {
 
 // newestVersion is the number of the newest migration file.
 func newestVersion(migrations fs.FS) (int64, error) {
-	names, err := fs.Glob(migrations, postgresFolder+"/*.sql")
+	all, err := versions(migrations)
 	if err != nil {
 		return 0, err
 	}
-	newest := int64(0)
+	return slices.Max(all), nil
+}
+
+// versions are the numbers of the migration files, at least one.
+func versions(migrations fs.FS) ([]int64, error) {
+	names, err := fs.Glob(migrations, postgresFolder+"/*.sql")
+	if err != nil {
+		return nil, err
+	}
+	var all []int64
 	for _, name := range names {
 		number, _, _ := strings.Cut(path.Base(name), "_")
 		n, err := strconv.ParseInt(number, 10, 64)
 		if err != nil {
-			return 0, fmt.Errorf("migrations: %s does not begin with a number", name)
+			return nil, fmt.Errorf("migrations: %s does not begin with a number", name)
 		}
-		newest = max(newest, n)
+		all = append(all, n)
 	}
-	if newest == 0 {
-		return 0, fmt.Errorf("migrations: no file %s/*.sql; embed a folder of that name", postgresFolder)
+	if len(all) == 0 {
+		return nil, fmt.Errorf("migrations: no file %s/*.sql; embed a folder of that name", postgresFolder)
 	}
-	return newest, nil
+	return all, nil
 }
 
 func (e *postgresEngine) session(ctx context.Context) (session, error) {

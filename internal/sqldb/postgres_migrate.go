@@ -17,7 +17,7 @@ import (
 // check refuses to run on a schema that is older than the binary, and as a role
 // that could change it. A newer one is taken: migrations only add, so that the old
 // binaries of a rolling upgrade run on.
-func (p Postgres) check(ctx context.Context, known int64) error {
+func (p Postgres) check(ctx context.Context, known []int64) error {
 	c, err := p.config()
 	if err != nil {
 		return err
@@ -30,7 +30,7 @@ func (p Postgres) check(ctx context.Context, known int64) error {
 	return errors.Join(err, conn.Close(ctx))
 }
 
-func (p Postgres) checkSchema(ctx context.Context, conn *pgx.Conn, known int64) error {
+func (p Postgres) checkSchema(ctx context.Context, conn *pgx.Conn, known []int64) error {
 	const remedy = "run clinctl migrate"
 	if err := checkServer(ctx, conn); err != nil {
 		return err
@@ -49,13 +49,15 @@ func (p Postgres) checkSchema(ctx context.Context, conn *pgx.Conn, known int64) 
 	case !there:
 		return fmt.Errorf("the schema %s is not there, or %s may not use it; %s", p.Schema, role, remedy)
 	}
-	var current int64
-	err = conn.QueryRow(ctx, `SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&current)
+	var current, missing int64 // A version may come later than a greater one.
+	err = conn.QueryRow(ctx, `SELECT COALESCE(MAX(version_id), 0),
+ COALESCE((SELECT MAX(v) FROM unnest($1::bigint[]) AS v WHERE v NOT IN (SELECT version_id FROM goose_db_version WHERE is_applied)), 0)
+ FROM goose_db_version WHERE is_applied`, known).Scan(&current, &missing)
 	if err != nil {
 		return connectFault(ctx, err)
 	}
-	if current < known {
-		return fmt.Errorf("the schema %s has version %d and this binary needs %d; %s", p.Schema, current, known, remedy)
+	if missing > 0 {
+		return fmt.Errorf("the schema %s has version %d and this binary needs %d; %s", p.Schema, current, missing, remedy)
 	}
 	return nil
 }

@@ -25,6 +25,7 @@ type postgresSession struct {
 	ctx   context.Context // never cancelled; each step bounds itself
 	place Postgres
 	conn  *pgx.Conn // nil when lost
+	claim int64     // the lane that the connection holds
 }
 
 func (s *postgresSession) connect() error {
@@ -41,9 +42,24 @@ func (s *postgresSession) connect() error {
 	if err := checkServer(ctx, conn); err != nil {
 		return errors.Join(err, conn.Close(ctx))
 	}
+	if err := s.takeLane(ctx, conn); err != nil {
+		return errors.Join(connectFault(ctx, err), conn.Close(ctx))
+	}
 	s.conn = conn
 	return nil
 }
+
+// freeLane takes the first lane that no connection holds. The lock is the
+// connection's and ends with it: a transaction whose COMMIT got no answer holds its
+// lane until it has ended, and the connection after it takes another.
+const freeLane = `SELECT n FROM generate_series(1, 100000) AS n WHERE pg_try_advisory_lock($1, n) LIMIT 1`
+
+func (s *postgresSession) takeLane(ctx context.Context, conn *pgx.Conn) error {
+	sum := sha256.Sum256([]byte("lanes of " + s.place.Schema))
+	return conn.QueryRow(ctx, freeLane, int32(binary.BigEndian.Uint32(sum[:]))).Scan(&s.claim)
+}
+
+func (s *postgresSession) lane() int64 { return s.claim }
 
 const lockKeys = `SELECT pg_advisory_xact_lock(k) FROM unnest($1::bigint[]) AS k`
 

@@ -199,6 +199,9 @@ type sqliteSession struct {
 	stmts *statements
 }
 
+// lane: there is one writer, whichever process it is in.
+func (s *sqliteSession) lane() int64 { return 1 }
+
 // begin needs no keys: there is one writer, and this is it.
 func (s *sqliteSession) begin([]string) error { return s.control(begin) }
 

@@ -20,6 +20,7 @@ var errRowsOpen = errors.New("sqldb: close the rows of the statement before firs
 // function counts as failed even if it returns nil. sql.ErrNoRows is no failure.
 type Tx struct {
 	on     session
+	lane   *Lane
 	rows   *Rows // the open ones
 	wrote  bool
 	failed error
@@ -86,6 +87,21 @@ func (tx *Tx) fail(err error) error {
 	}
 	return err
 }
+
+// Lane is a sequence of rows that one connection alone appends to, so that the
+// numbers of its rows have no gap and never meet another writer's: the first that
+// is free, from 1. When the connection ends, the next one goes on with it.
+type Lane struct {
+	Number int64
+	// Next is the number of the next row, once a function of this transaction has
+	// read it from the database; -1 until then, and again after anything of the
+	// transaction was undone.
+	Next int64
+}
+
+// Lane gives the lane of the transaction's writer. Whoever appends a row counts
+// Next on.
+func (tx *Tx) Lane() *Lane { return tx.lane }
 
 // isClean says that the function left no trace in the transaction.
 func (tx *Tx) isClean() bool { return !tx.wrote && tx.failed == nil }

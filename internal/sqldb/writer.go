@@ -18,6 +18,8 @@ type writer struct {
 	batch   int
 	stopped chan struct{}
 
+	lane Lane
+
 	commit  func() error // tests put themselves before, after or in place of it
 	size    prometheus.Observer
 	seconds prometheus.Observer
@@ -112,6 +114,7 @@ func (w *writer) attempt(batch []*call, guarded bool) verdict {
 		}
 		return settledAll
 	}
+	w.lane = Lane{Number: w.on.lane(), Next: -1}
 	kept, v := w.runAll(batch, guarded)
 	if v != settledAll {
 		w.rollback()
@@ -163,6 +166,7 @@ func (w *writer) runAll(batch []*call, guarded bool) (kept int, v verdict) {
 			if err := w.on.control("ROLLBACK TO f"); err != nil {
 				return 0, w.broken(batch, err)
 			}
+			w.lane.Next = -1
 		}
 		if guarded {
 			if err := w.on.control("RELEASE f"); err != nil {
@@ -184,7 +188,7 @@ func (w *writer) broken(batch []*call, err error) verdict {
 
 // call runs one function.
 func (w *writer) call(c *call) (tx *Tx, err error) {
-	tx = &Tx{on: w.on}
+	tx = &Tx{on: w.on, lane: &w.lane}
 	defer func() {
 		if p := recover(); p != nil {
 			err = &PanicError{Value: p, Stack: debug.Stack()}

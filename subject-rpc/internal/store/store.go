@@ -13,6 +13,7 @@ import (
 
 	"clinsource/internal/audit"
 	"clinsource/internal/auth"
+	"clinsource/internal/clock"
 	"clinsource/internal/page"
 	"clinsource/internal/records"
 	"clinsource/internal/sqldb"
@@ -65,7 +66,7 @@ type Store struct{ db *sqldb.DB }
 func New(db *sqldb.DB) *Store { return &Store{db: db} }
 
 // now is the time of receipt, as exact as it is kept.
-func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+func now() time.Time { return clock.Now() }
 
 // write runs f in a transaction and gives what it came to. With an error it gives
 // nothing: f may still run then, so that what it assigns is not to be read.
