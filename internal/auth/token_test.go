@@ -295,3 +295,24 @@ func TestCacheEndsAndIsBounded(t *testing.T) {
 		t.Errorf("%d tokens are remembered, more than %d", len(v.cache), maxCached)
 	}
 }
+
+// TestOnlyDevelopmentTokensBringGrants: a token proves who, and no other issuer's
+// claims decide what.
+// Shows R20.
+func TestOnlyDevelopmentTokensBringGrants(t *testing.T) {
+	i := newIssuer(t)
+	const hospital = "https://login.hospital.example"
+	v, err := NewVerifier(Config{Issuer: hospital, Audience: DevAudience, JwksFile: i.jwks()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := compact(t, sign(t, jose.ES256, i.key, i.kid, with(map[string]any{"iss": hospital})))
+	u, err := v.Verify(t.Context(), "Bearer "+token)
+	if err != nil || u.Issuer != hospital || u.Subject != "u" || len(u.Grants) != 0 {
+		t.Errorf("the hospital's user is %+v, %v", u, err)
+	}
+	token = compact(t, sign(t, jose.ES256, i.key, i.kid, with(nil)))
+	if u, err = i.verifier(t).Verify(t.Context(), "Bearer "+token); err != nil || u.Issuer != DevIssuer || len(u.Grants) != 1 {
+		t.Errorf("the development issuer's user is %+v, %v", u, err)
+	}
+}

@@ -1,11 +1,15 @@
 package auth
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // User is who a verified token speaks for, and what it grants.
 type User struct {
+	Issuer  string  // Who vouches for Subject: the verified issuer of the token.
 	Subject string  // The issuer's name for the person or device: a pseudonym.
-	Grants  []Grant // What the token grants.
+	Grants  []Grant // What the user may do; of the token itself only DevIssuer's count.
 }
 
 // Grant is a role in a project, or in some of its sites.
@@ -14,6 +18,23 @@ type Grant struct {
 	Project string   `json:"project,omitempty"` // Empty only for an admin who sets up projects.
 	Sites   []string `json:"sites,omitempty"`   // Empty: all sites of the project.
 	Patient string   `json:"patient,omitempty"` // For the role patient: whose records are their own.
+}
+
+// userOf is the user of a verified token. A token proves who its bearer is; what
+// they may do is granted here, not by their issuer. Only the development issuer's
+// claim counts.
+func userOf(issuer, subject string, claimed []Grant) (*User, error) {
+	u := &User{Issuer: issuer, Subject: subject}
+	if issuer != DevIssuer {
+		return u, nil
+	}
+	for _, g := range claimed {
+		if !KnownRole(g.Role) {
+			return nil, fmt.Errorf("unknown role %q", g.Role)
+		}
+	}
+	u.Grants = claimed
+	return u, nil
 }
 
 // Scope is what a decision leaves to the data: which project, which of its
