@@ -6,7 +6,7 @@ BIN := bin
 PROCESSES := vitals-rpc dicom-rpc epro-rpc subject-rpc project-api
 BINARIES := $(addprefix $(BIN)/,$(PROCESSES) suite clinctl)
 SOURCES = $(shell find . \( -path ./bin -o -path ./var -o -path ./tools -o -path ./.git -o -path ./test \) -prune -o \
-  -type f \( -name '*.go' -o -name '*.sql' -o -name '*.tsv' -o -name '*.txt' -o -name '*.yaml' -o -name 'go.???' \) ! -name '*_test.go' -print)
+  -type f \( -name '*.go' -o -name '*.sql' -o -name '*.tsv' -o -name '*.txt' -o -name '*.yaml' -o -name '*.cedar' -o -name 'go.???' \) ! -name '*_test.go' -print)
 GOTEST = $(if $(RACE),CGO_ENABLED=1) go test $(if $(RACE),-race) -timeout 20m
 export CGO_ENABLED ?= 0
 # no_k8s leaves out go-zero's Kubernetes resolver, half of each binary and of its idle memory.

@@ -3,6 +3,7 @@
 s#127\.0\.0\.1:2379#etcd-1:2379, etcd-2:2379, etcd-3:2379#
 s#127\.0\.0\.1#0.0.0.0#
 s#certs/dev/#/run/secrets/#
+s#File: etc/policy#File: /etc/clinsource/policy#
 s#^\# /metrics, on the loopback only\.#\# /metrics, for Prometheus in the same network; never published.#
 s#; the suite sends it to a file\.#; docker keeps it.#
 # A database over the network, and processors shared by all containers of a host:

@@ -4,6 +4,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 mkdir -p deploy/etc deploy/etc-small
+cp etc/policy.cedar deploy/etc/
+cp etc/policy.cedar deploy/etc-small/
 for f in etc/*.yaml; do
   process=$(basename "$f" .yaml)
   key=/run/secrets/$process

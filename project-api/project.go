@@ -51,6 +51,9 @@ func run(args []string) error {
 	if config.HealthAsked(args) {
 		return selfcheck.Gateway(context.Background(), c.RestConf)
 	}
+	if err := c.Policy.Load(); err != nil {
+		return err
+	}
 	certificate, err := mtls.NewEdge(c.CertFile, c.KeyFile)
 	if err != nil {
 		return err
@@ -76,6 +79,9 @@ func run(args []string) error {
 	prometheus.Enable()
 	handler.Register(server, svcCtx, handler.Pages{OpenAPI: openapi})
 	proc.AddWrapUpListener(handler.Leave)
+	keeping, stop := context.WithCancel(context.Background())
+	defer stop()
+	go c.Policy.Keep(keeping)
 	proc.SetTimeToForceQuit(forceQuitAfter)
 	server.StartWithOpts(func(s *http.Server) {
 		s.Handler = handler.Edge(s.Handler)

@@ -8,49 +8,61 @@ import (
 	"clinsource/internal/auth"
 )
 
-var roles = []auth.Role{
-	auth.Admin, auth.Investigator, auth.Coordinator, auth.DataManager, auth.Monitor, auth.Partner, auth.Device, auth.Patient,
-}
-
 // golden is who may do what in a project that they have a grant for: r reads, w
-// writes, a amends, - none of them. A change of the policy is a change of this picture.
+// writes, a amends, - none of them. A change of etc/policy.cedar is a change of
+// this picture.
 const golden = `
-             projects sites subjects vitals images reports medications
-admin        rwa      rwa   rwa      rwa    rwa    rwa     rwa
-investigator rwa      rwa   rwa      rwa    rwa    rwa     rwa
-coordinator  rwa      rwa   rwa      rwa    rwa    rwa     rwa
-data-manager ra       ra    ra       ra     ra     ra      ra
-monitor      r        r     r        r      r      r       r
-partner      r        r     r        r      r      r       r
-device       -        -     -        w      w      -       -
-patient      -        -     -        rw     -      rw      -
-admin of all rwa      rwa   rwa      -      -      -       -
-nobody       -        -     -        -      -      -       -
+             projects sites subjects vitals images reports medications consents audit grants accounts
+admin        rwa      rwa   rwa      rwa    rwa    rwa     rwa         rwa      r     rw     -
+investigator r        rwa   rwa      rwa    rwa    rwa     rwa         rwa      r     -      -
+coordinator  r        rwa   rwa      rwa    rwa    rwa     rwa         rwa      -     -      -
+data-manager ra       ra    ra       ra     ra     ra      ra          r        r     -      -
+monitor      r        r     r        r      r      r       r           r        r     -      -
+partner      r        r     r        r      r      r       r           -        -     -      -
+device       -        -     -        w      w      -       -           -        -     -      -
+patient      -        -     -        rw     -      rw      -           r        -     -      -
+admin of all rwa      rwa   rwa      -      -      -       -           -        -     rw     rw
+nobody       -        -     -        -      -      -       -           -        -     -      -
 `
 
+// TestPolicyIsThePicture draws etc/policy.cedar.
+//
+// Shows R20.
 func TestPolicyIsThePicture(t *testing.T) {
-	picture := "\n             projects sites subjects vitals images reports medications\n"
-	for _, role := range roles {
-		g := auth.Grant{Role: role, Project: "p"}
-		if role == auth.Patient {
-			g.Patient = "me"
-		}
-		picture += line(string(role), g)
-	}
-	picture += line("admin of all", auth.Grant{Role: auth.Admin})
-	picture += line("nobody", auth.Grant{Role: "nobody", Project: "p"})
-	if picture != golden {
+	if picture := pictureOf("p"); picture != golden {
 		t.Errorf("the policy is\n%s\nand the picture says\n%s", picture, golden)
 	}
 }
 
-func line(name string, g auth.Grant) string {
+// pictureOf draws what the policy in force allows in a project.
+func pictureOf(project string) string {
+	picture := "\n            "
+	for _, kind := range auth.Kinds {
+		picture += " " + string(kind)
+	}
+	picture += "\n"
+	for _, role := range auth.Roles {
+		picture += line(string(role), project, grantOf(role, project))
+	}
+	picture += line("admin of all", project, auth.Grant{Role: auth.Admin})
+	return picture + line("nobody", project, auth.Grant{Role: "nobody", Project: project})
+}
+
+func grantOf(role auth.Role, project string) auth.Grant {
+	g := auth.Grant{Role: role, Project: project}
+	if role == auth.Patient {
+		g.Patient = "me"
+	}
+	return g
+}
+
+func line(name, project string, g auth.Grant) string {
 	u := &auth.User{Subject: "u", Grants: []auth.Grant{g}}
 	out := fmt.Sprintf("%-12s", name)
 	for _, kind := range auth.Kinds {
 		access := ""
 		for _, do := range auth.Actions {
-			if _, ok := u.May(do, kind, "p"); ok {
+			if _, ok := u.May(do, kind, project); ok {
 				access += string(do)[:1]
 			}
 		}
@@ -63,19 +75,19 @@ func line(name string, g auth.Grant) string {
 }
 
 func TestEveryRoleIsKnown(t *testing.T) {
-	for _, role := range roles {
+	for _, role := range auth.Roles {
 		if !auth.KnownRole(role) {
-			t.Errorf("%s is not in the policy", role)
+			t.Errorf("%s is not a role", role)
 		}
 	}
-	if auth.KnownRole("") || auth.KnownRole("root") {
+	if auth.KnownRole("") || auth.KnownRole("root") || auth.KnownRole("admin-of-all") {
 		t.Error("a role that does not exist is known")
 	}
 }
 
 // TestNoGrantReachesAnotherProject: deny by default, for every role, kind and action.
 func TestNoGrantReachesAnotherProject(t *testing.T) {
-	for _, role := range roles {
+	for _, role := range auth.Roles {
 		u := &auth.User{Grants: []auth.Grant{{Role: role, Project: "p", Patient: "me"}}}
 		for _, kind := range auth.Kinds {
 			for _, do := range auth.Actions {

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"fmt"
+	"slices"
 )
 
 // User is who a verified token speaks for, and what it grants.
@@ -42,7 +43,8 @@ func userOf(issuer, subject string, claimed []Grant) (*User, error) {
 type Scope struct {
 	Project  string
 	AllSites bool
-	Sites    []string // If not AllSites; may be empty when Patient decides.
+	Except   []string // If AllSites: but these, which the policy forbids.
+	Sites    []string // If not AllSites: only these.
 	Patient  string   // If not empty: only this patient's.
 	Role     Role     // The role that granted it, for the audit record.
 }
@@ -53,14 +55,35 @@ func (s Scope) Covers(site, patient string) bool {
 		return false
 	}
 	if s.AllSites {
-		return true
+		return !slices.Contains(s.Except, site)
 	}
-	for _, own := range s.Sites {
-		if own == site {
-			return true
+	return slices.Contains(s.Sites, site)
+}
+
+// add widens the scope by another's sites.
+func (s *Scope) add(more Scope) {
+	switch {
+	case s.AllSites && more.AllSites:
+		s.Except = keep(s.Except, func(site string) bool { return slices.Contains(more.Except, site) })
+	case s.AllSites:
+		s.Except = keep(s.Except, func(site string) bool { return !slices.Contains(more.Sites, site) })
+	case more.AllSites:
+		own := s.Sites
+		s.AllSites, s.Sites = true, nil
+		s.Except = keep(more.Except, func(site string) bool { return !slices.Contains(own, site) })
+	default:
+		s.Sites = append(s.Sites, more.Sites...)
+	}
+}
+
+func keep(list []string, wanted func(string) bool) []string {
+	var kept []string
+	for _, v := range list {
+		if wanted(v) {
+			kept = append(kept, v)
 		}
 	}
-	return false
+	return kept
 }
 
 // CanAccess says whether the user has any grant in the project. Whoever has
@@ -76,44 +99,69 @@ func (u *User) CanAccess(project string) bool {
 
 // May decides whether the user may do this to this kind of record in the
 // project, and gives the scope that the data must lie in. Several grants add up.
+// The policy in force says what each grant's role may do.
 func (u *User) May(do Action, what Kind, project string) (Scope, bool) {
+	p := inForce.Load()
 	scope := Scope{Project: project}
 	granted := false
 	for _, g := range u.Grants {
-		if !g.covers(project, what) || !policy[g.Role].allows(do, what) {
+		if g.Project != project && g.Project != "" {
 			continue
 		}
-		if g.Role == Patient {
-			if g.Patient == "" || granted && scope.Patient == "" {
-				continue // A patient's grant names whose; a wider grant wins.
-			}
-			scope.Patient, scope.AllSites = g.Patient, true
-		} else {
-			if scope.Patient != "" {
-				scope = Scope{Project: project}
-			}
-			scope.AllSites = scope.AllSites || len(g.Sites) == 0
-			scope.Sites = append(scope.Sites, g.Sites...)
+		own, ok := g.within(p.verdict(question{g.asks(), do, what, project}))
+		if !ok {
+			continue
+		}
+		switch {
+		case own.Patient != "" && granted && scope.Patient == "":
+			continue // A wider grant wins.
+		case own.Patient != "" || scope.Patient != "":
+			scope.AllSites, scope.Except, scope.Sites, scope.Patient = own.AllSites, own.Except, own.Sites, own.Patient
+		default:
+			scope.add(own)
 		}
 		scope.Role, granted = g.Role, true
 	}
 	return scope, granted
 }
 
-// covers says whether the grant reaches this kind of record in the project. An
-// admin's grant without a project reaches the set-up of every project, and no
-// patient's data.
-func (g Grant) covers(project string, what Kind) bool {
-	if g.Project != "" {
-		return g.Project == project || what == Projects && project == ""
+// asks is the role by which the policy knows the grant. Only an admin's grant
+// may do without a project, and reaches all of them.
+func (g Grant) asks() Role {
+	switch {
+	case g.Project != "":
+		return g.Role
+	case g.Role == Admin:
+		return adminOfAll
 	}
-	return g.Role == Admin && (what == Projects || what == Sites || what == Subjects)
+	return "none"
 }
 
-// MayCreateProjects says whether the user is an admin anywhere.
+// within narrows what the policy allows to what the grant names.
+func (g Grant) within(v verdict) (Scope, bool) {
+	if g.Role == Patient && g.Patient == "" {
+		return Scope{}, false // A patient's grant names whose.
+	}
+	s := Scope{AllSites: len(g.Sites) == 0 && v.others}
+	switch {
+	case s.AllSites:
+		s.Except = v.named(false)
+	case len(g.Sites) == 0:
+		s.Sites = v.named(true)
+	default:
+		s.Sites = keep(g.Sites, v.at)
+	}
+	if g.Role == Patient {
+		s.Patient = g.Patient
+	}
+	return s, s.AllSites || len(s.Sites) > 0
+}
+
+// MayCreateProjects says whether any of the user's grants allows to write
+// projects: by the shipped policy, an admin's.
 func (u *User) MayCreateProjects() bool {
 	for _, g := range u.Grants {
-		if g.Role == Admin {
+		if _, ok := u.May(Write, Projects, g.Project); ok {
 			return true
 		}
 	}
@@ -123,12 +171,8 @@ func (u *User) MayCreateProjects() bool {
 // SetsUpProjects says whether the user is an admin without a project, who may
 // list them all.
 func (u *User) SetsUpProjects() bool {
-	for _, g := range u.Grants {
-		if g.Role == Admin && g.Project == "" {
-			return true
-		}
-	}
-	return false
+	_, ok := u.May(Read, Projects, "")
+	return ok
 }
 
 // Projects gives the projects that the user has a grant for.

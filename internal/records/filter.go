@@ -50,6 +50,10 @@ func (f *Filter) In(column string, values []string) {
 func (f *Filter) Sites(column string, scope auth.Scope) {
 	if !scope.AllSites {
 		f.In(column, scope.Sites)
+		return
+	}
+	for _, site := range scope.Except {
+		f.And(column + " <> " + f.Arg(site))
 	}
 }
 

@@ -40,11 +40,12 @@ import (
 // Config is what every service's YAML holds: go-zero's own keys, and ours.
 type Config struct {
 	zrpc.RpcServerConf
-	Tls      mtls.ServerFiles // This process's certificate, and whose clients' are taken.
-	Peers    mtls.PeerList    // gRPC service -> names of the processes that may call it.
-	Tokens   auth.Config      // Whose bearer tokens are taken.
-	AlsoKeys []string         `json:",optional"` // Further etcd keys for the same address.
-	Traces   telemetry.Config `json:",optional"` // Where traces go; left out, nothing is traced.
+	Tls      mtls.ServerFiles  // This process's certificate, and whose clients' are taken.
+	Peers    mtls.PeerList     // gRPC service -> names of the processes that may call it.
+	Tokens   auth.Config       // Whose bearer tokens are taken.
+	Policy   auth.PolicyConfig // Who may do what.
+	AlsoKeys []string          `json:",optional"` // Further etcd keys for the same address.
+	Traces   telemetry.Config  `json:",optional"` // Where traces go; left out, nothing is traced.
 	// Advertise is the host:port to register where ListenOn is not what others
 	// dial: a mapped port, a proxy in between.
 	Advertise string `json:",optional"`
@@ -93,6 +94,9 @@ func WithIdleLimit(d time.Duration) Option {
 func New(c Config, register func(*grpc.Server), opts ...Option) (*Server, error) {
 	g, options, err := serverOptions(c, register, opts...)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.Policy.Load(); err != nil {
 		return nil, err
 	}
 	if err := telemetry.Start(c.Name, c.Traces, c.Telemetry); err != nil {
@@ -206,7 +210,10 @@ func (s *Server) listening(server *grpc.Server) {
 // Start serves until SIGTERM or SIGINT, lets calls end, and then closes what the
 // service works with.
 func (s *Server) Start(closer io.Closer) error {
+	keeping, stop := context.WithCancel(context.Background())
+	go s.config.Policy.Keep(keeping)
 	s.zrpc.Start()
+	stop()
 	err := closer.Close()
 	logx.Infof("%s has stopped", s.config.Name)
 	return errors.Join(err, s.etcd.Close(), telemetry.Stop(context.Background()))

@@ -16,7 +16,8 @@ import (
 // Config of project-api.
 type Config struct {
 	rest.RestConf
-	Tokens        auth.Config // Whose tokens are taken.
+	Tokens        auth.Config       // Whose tokens are taken.
+	Policy        auth.PolicyConfig // Who may do what.
 	VitalsRpc     rpcclient.Config
 	DicomRpc      rpcclient.Config
 	EproRpc       rpcclient.Config

@@ -36,7 +36,7 @@ func (l *CreateSiteLogic) CreateSite(in *subjectpb.CreateSiteRequest) (*subjectp
 	if err != nil {
 		return nil, err
 	}
-	if !scope.AllSites {
+	if !scope.AllSites || !scope.Covers(in.GetSiteId(), scope.Patient) {
 		return nil, fault.Denied(fault.ReasonRoleForbids, "a role confined to some sites does not allow to create one")
 	}
 	site, out, err := l.svcCtx.Registry.CreateSite(l.ctx, store.Site{Project: in.GetProjectId(), ID: in.GetSiteId(), Name: in.GetName()}, scope.Role)
