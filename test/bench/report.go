@@ -168,7 +168,7 @@ func (g *group) notable(name string) bool {
 
 // order puts the bench first and what is nearest to it next.
 func order(process string) int {
-	return slices.Index([]string{"bench", "project-api", "vitals-rpc", "dicom-rpc", "sink", "epro-rpc", "subject-rpc"}, process) & 0xff
+	return slices.Index([]string{"bench", "project-api", "vitals-rpc", "bare", "dicom-rpc", "sink", "epro-rpc", "subject-rpc"}, process) & 0xff
 }
 
 // used is the CPU time of all measured processes.

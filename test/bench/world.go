@@ -34,6 +34,7 @@ type world struct {
 	project  string
 	patients []string
 	token    string // Of a device in the project.
+	reader   string // Of a monitor.
 }
 
 // newWorld sets the project up through the gateway.
@@ -44,6 +45,9 @@ func newWorld(ctx context.Context) (*world, error) {
 		return nil, err
 	}
 	if w.token, err = token(auth.Grant{Role: auth.Device, Project: w.project}); err != nil {
+		return nil, err
+	}
+	if w.reader, err = token(auth.Grant{Role: auth.Monitor, Project: w.project}); err != nil {
 		return nil, err
 	}
 	web, err := newWeb(1, false)
@@ -61,6 +65,7 @@ func newWorld(ctx context.Context) (*world, error) {
 		post(path+"/sites", `{"site_id":"s1"}`),
 		post(path+"/sites", `{"site_id":"s2"}`),
 	}
+	errs = append(errs, post(path+"/subjects", fmt.Sprintf(`{"patient_id":%q,"site_id":"s1"}`, w.listed())))
 	for i := range subjectCount {
 		patient := fmt.Sprintf("%s-%03d", w.project, i)
 		w.patients = append(w.patients, patient)
