@@ -50,7 +50,7 @@ func (i issuer) jwks() string    { return filepath.Join(i.dir, "issuer.jwks.json
 
 func (i issuer) verifier(t testing.TB) *Verifier {
 	t.Helper()
-	v, err := NewVerifier(Config{Issuer: DevIssuer, Audience: DevAudience, JwksFile: i.jwks()})
+	v, err := NewVerifier(Config{{Issuer: DevIssuer, Audience: DevAudience, JwksFile: i.jwks()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -302,7 +302,7 @@ func TestCacheEndsAndIsBounded(t *testing.T) {
 func TestOnlyDevelopmentTokensBringGrants(t *testing.T) {
 	i := newIssuer(t)
 	const hospital = "https://login.hospital.example"
-	v, err := NewVerifier(Config{Issuer: hospital, Audience: DevAudience, JwksFile: i.jwks()})
+	v, err := NewVerifier(Config{{Issuer: hospital, Audience: DevAudience, JwksFile: i.jwks()}})
 	if err != nil {
 		t.Fatal(err)
 	}

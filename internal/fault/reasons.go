@@ -12,6 +12,7 @@ const (
 	ReasonImageRefused     = "IMAGE_REFUSED"
 	ReasonTokenMissing     = "TOKEN_MISSING"
 	ReasonTokenInvalid     = "TOKEN_INVALID"
+	ReasonIssuerAway       = "ISSUER_AWAY"
 	ReasonPeerNotAllowed   = "PEER_NOT_ALLOWED"
 	ReasonNoGrant          = "NO_GRANT"
 	ReasonRoleForbids      = "ROLE_FORBIDS"
@@ -58,6 +59,7 @@ var Reasons = map[string]Explanation{
 	ReasonImageRefused:     {"The image was refused", "影像被拒绝", "The bytes are not an acceptable DICOM Part 10 file; errors names the rule. Nothing was kept.", "上传内容不是可接受的 DICOM 文件，未保存任何内容；请按提示检查。"},
 	ReasonTokenMissing:     {"A bearer token is needed", "缺少访问令牌", "Send the header Authorization: Bearer TOKEN (gRPC: metadata authorization).", "请在 Authorization 头中提供 Bearer 令牌。"},
 	ReasonTokenInvalid:     {"The bearer token is not valid", "访问令牌无效", "The token is malformed, expired, or not issued for this system. Get a new one.", "访问令牌无效或已过期，请重新获取。"},
+	ReasonIssuerAway:       {"The token's issuer cannot be heard", "令牌签发方暂时不可用", "The token cannot be verified: its issuer's public keys are not known here, and the issuer does not answer. Nothing is wrong with the token that we know of. Back off (Retry-After) and send again.", "暂时无法从签发方获取公钥，无法验证访问令牌，请稍后重试。"},
 	ReasonPeerNotAllowed:   {"This process may not call that service", "进程无权调用该服务", "The client certificate's name is not on the service's list of peers. An operator changes the list.", "客户端证书不在该服务的允许名单中，请联系管理员。"},
 	ReasonNoGrant:          {"No grant for this project", "权限不足", "The token holds no grant for this project. Ask an administrator; a retry does not help.", "权限不足，请联系管理员。"},
 	ReasonRoleForbids:      {"The role does not allow this", "权限不足", "The caller's role in this project does not allow this action. Ask an administrator; a retry does not help.", "权限不足，请联系管理员。"},

@@ -93,7 +93,7 @@ func configOf(dir string) Config {
 			"dicom.DicomService":                    {"project-api"},
 			healthpb.Health_ServiceDesc.ServiceName: {"project-api", "suite"},
 		},
-		Tokens: auth.Config{Issuer: auth.DevIssuer, Audience: auth.DevAudience, JwksFile: filepath.Join(dir, "issuer.jwks.json")},
+		Tokens: auth.Config{{Issuer: auth.DevIssuer, Audience: auth.DevAudience, JwksFile: filepath.Join(dir, "issuer.jwks.json")}},
 	}
 }
 

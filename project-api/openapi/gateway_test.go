@@ -39,7 +39,7 @@ func newGateway(t *testing.T, with func(*svc.ServiceContext)) *gateway {
 	if _, err := devcert.Ensure(dir, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	verifier, err := auth.NewVerifier(auth.Config{Issuer: auth.DevIssuer, Audience: auth.DevAudience, JwksFile: filepath.Join(dir, "issuer.jwks.json")})
+	verifier, err := auth.NewVerifier(auth.Config{{Issuer: auth.DevIssuer, Audience: auth.DevAudience, JwksFile: filepath.Join(dir, "issuer.jwks.json")}})
 	if err != nil {
 		t.Fatal(err)
 	}

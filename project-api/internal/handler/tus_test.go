@@ -47,7 +47,7 @@ func keys(t *testing.T) (dir string, verifier *auth.Verifier) {
 	if _, err := devcert.Ensure(dir, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	verifier, err := auth.NewVerifier(auth.Config{Issuer: auth.DevIssuer, Audience: auth.DevAudience, JwksFile: filepath.Join(dir, "issuer.jwks.json")})
+	verifier, err := auth.NewVerifier(auth.Config{{Issuer: auth.DevIssuer, Audience: auth.DevAudience, JwksFile: filepath.Join(dir, "issuer.jwks.json")}})
 	if err != nil {
 		t.Fatal(err)
 	}
