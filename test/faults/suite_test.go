@@ -49,7 +49,7 @@ func prepare(t *testing.T, replicas string, change ...func(name, config string) 
 	t.Helper()
 	s := &suite{dir: t.TempDir(), bin: filepath.Join(root, "bin"), links: map[string]*link{}}
 	s.data = filepath.Join(s.dir, "var")
-	if err := os.MkdirAll(filepath.Join(s.dir, "etc"), 0o700); err != nil {
+	if err := os.CopyFS(filepath.Join(s.dir, "etc"), os.DirFS(filepath.Join(root, "etc"))); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"project-api", "vitals-rpc", "dicom-rpc", "epro-rpc", "subject-rpc"} {

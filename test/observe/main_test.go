@@ -78,7 +78,7 @@ func run(m *testing.M) (status int, err error) {
 // prepare copies etc with a Traces block more, makes certificates, and starts
 // the collector.
 func prepare() (*sink, error) {
-	if err := os.MkdirAll(home+"/etc", 0o700); err != nil {
+	if err := os.CopyFS(home+"/etc", os.DirFS(root+"/etc")); err != nil {
 		return nil, err
 	}
 	configs, err := filepath.Glob(root + "/etc/*.yaml")
