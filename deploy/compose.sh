@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Brings the compose stack up and waits for its health, upgrades it, or ends it: what
+# Brings the compose stack up and waits for its health, upgrades it (or the services named), or ends it: what
 # `make compose-up` and `make compose-down` do. SMALL=1 takes the small compose file,
 # SCALE="vitals-rpc=4 epro-rpc=3" other numbers of replicas than two.
 set -euo pipefail
@@ -33,6 +33,11 @@ up() {
   # A slow machine may miss a health check at the start; what has failed is
   # tried again by the second call, what runs is left alone.
   compose up -d $build "${scale[@]}" || { sleep 10; compose up -d $build "${scale[@]}"; }
+  ready
+}
+
+# ready waits until every container says that it is well and the gateway answers.
+ready() {
   local end=$((SECONDS + 180)) waiting=unknown
   while [ $SECONDS -lt $end ]; do
     waiting=$(unhealthy)
@@ -47,20 +52,27 @@ up() {
   exit 1
 }
 
-# upgrade replaces one service after the other by remove and up: docker-compose
-# 1.29 fails on recreate beside newer engines. Data is in volumes, and stays.
+# upgrade replaces one container after the other, while its twins go on: stop it
+# (it deregisters and drains), remove it, let compose make what is missing, and wait
+# for its health. (docker-compose 1.29 fails on recreate beside newer engines.)
 upgrade() {
-  local service
+  local service containers container
   if [ "$CLINSOURCE_IMAGES" = local/ ]; then make -s images; fi
-  for service in subject-rpc vitals-rpc dicom-rpc epro-rpc project-api; do
-    compose rm -sf "$service"
-    NO_IMAGES=1 up
+  if [ $# = 0 ]; then set -- subject-rpc vitals-rpc dicom-rpc epro-rpc project-api; fi
+  for service; do
+    containers=$(compose ps -q "$service")
+    for container in $containers; do
+      docker stop -t 20 "$container"
+      docker rm "$container"
+      compose up -d $build --no-deps --no-recreate --scale "$service=$(wc -w <<<"$containers")" "$service"
+      ready
+    done
   done
 }
 
 case ${1:-} in
   up) up ;;
-  upgrade) upgrade ;;
+  upgrade) upgrade "${@:2}" ;;
   down) compose down --remove-orphans ${VOLUMES:+--volumes} ;;
-  *) echo "usage: deploy/compose.sh up|upgrade|down" >&2; exit 2 ;;
+  *) echo "usage: deploy/compose.sh up|upgrade [SERVICE...]|down" >&2; exit 2 ;;
 esac
