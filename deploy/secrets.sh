@@ -26,6 +26,7 @@ give() { # give FILE OWNER MODE
 }
 chmod 755 $to
 for f in ca.crt issuer.jwks.json; do give \$f 65532 444; done
+give audit.key 65532 400 # Signs the audit log; audit.pub stays with those who verify.
 for p in etcd vitals-rpc dicom-rpc epro-rpc subject-rpc project-api operator; do
   give \$p.crt 65532 444; give \$p.key 65532 400
 done

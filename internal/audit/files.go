@@ -115,7 +115,7 @@ func (f *files) lookInto(name string) (err error) {
 
 func (f *files) append(lines []fileLine, day time.Time) (err error) {
 	name := filepath.Join(f.dir, f.service+"-"+day.Format("20060102")+".jsonl")
-	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o640)
+	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}

@@ -2,10 +2,7 @@ package audit
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -16,56 +13,19 @@ import (
 	"clinsource/internal/sqldb"
 )
 
-// Config is how a service's log is signed and kept.
-type Config struct {
-	// KeyFile holds the private key that signs checkpoints. It is read again at each
-	// of them, so that a key can be changed under a running service.
-	KeyFile string
-	// CheckpointDir is where checkpoints are written to beside the database: mount a
-	// folder of another machine there.
-	CheckpointDir string
-	// Every is how often a checkpoint is made while there is something new.
-	Every time.Duration `json:",default=5s"`
-}
-
-// longest is the longest time between checkpoints: what lies between two of them
-// is not proven yet.
-const longest = 5 * time.Minute
-
-// Check says what is wrong with it.
-func (c Config) Check() error {
-	if c.Every < time.Second || c.Every > longest {
-		return fmt.Errorf("Audit.Every is %v and must be from 1s to %v", c.Every, longest)
-	}
-	if c.CheckpointDir == "" {
-		return errors.New("Audit.CheckpointDir is missing: name a folder for checkpoints, best one on another machine")
-	}
-	_, err := c.signer()
-	return err
-}
-
-func (c Config) signer() (note.Signer, error) {
-	text, err := os.ReadFile(c.KeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("Audit.KeyFile: %w; clinctl certs makes one for development, certs/README.md says how for production", err)
-	}
-	signer, err := note.NewSigner(strings.TrimSpace(string(text)))
-	if err != nil {
-		return nil, fmt.Errorf("Audit.KeyFile: %s is no private audit key", c.KeyFile) // Not what it holds.
-	}
-	return signer, nil
-}
-
 // Log is the log of one service's database. Every process that has the database
 // open keeps it going; who is first with a checkpoint has made it for all.
 type Log struct {
 	db      *sqldb.DB
 	service string
-	config  Config
+	config  auditlog.Config
 	files   files
 
+	stored []kindStored
+
 	sealing sync.Mutex
-	signer  note.Signer // The last that could be read.
+	signer  note.Signer    // The last that could be read.
+	broken  map[int64]bool // Lanes that did not lead to their heads at the last look.
 
 	stop    func()
 	sealEnd func() error // The last checkpoint, when nobody writes any more.
@@ -74,8 +34,8 @@ type Log struct {
 
 // Open begins to keep the log: at once, then every few seconds while there is
 // something new, and once more at Close. service is the database's name.
-func Open(ctx context.Context, db *sqldb.DB, service string, c Config) (*Log, error) {
-	signer, err := c.signer()
+func Open(ctx context.Context, db *sqldb.DB, service string, c auditlog.Config) (*Log, error) {
+	signer, err := c.Signer()
 	if err != nil {
 		return nil, err
 	}
@@ -145,10 +105,16 @@ func (l *Log) Seal(ctx context.Context) error {
 	return nil
 }
 
+func (l *Log) brokenNow() map[int64]bool {
+	l.sealing.Lock()
+	defer l.sealing.Unlock()
+	return l.broken
+}
+
 // sign signs with the key that the file holds now, or, if it cannot be read, with
 // the one before: a rotation that goes wrong must not stop the log.
 func (l *Log) sign(c *auditlog.Checkpoint) (string, error) {
-	signer, err := l.config.signer()
+	signer, err := l.config.Signer()
 	if err != nil {
 		sealErrors.WithLabelValues(l.service).Inc()
 		logx.Errorw("the audit key cannot be read; the one before signs", logx.Field("db", l.service), logx.Field("cause", err.Error()))

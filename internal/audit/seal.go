@@ -42,7 +42,7 @@ func (l *Log) sealSome(ctx context.Context) (more bool, err error) {
 		next.Previous = auditlog.NoteHash(lastNote)
 	}
 	var grown []subtree
-	changed, broken := false, 0
+	changed, broken := false, map[int64]bool{}
 	heads := map[int64]auditlog.Head{}
 	for _, h := range last.Heads {
 		heads[h.Lane] = h
@@ -57,7 +57,7 @@ func (l *Log) sealSome(ctx context.Context) (more bool, err error) {
 		if errors.Is(err, errBroken) {
 			logx.Errorw("a lane of the audit log does not lead to its signed head; run clinctl audit verify",
 				logx.Field("db", l.service), logx.Field("lane", lane), logx.Field("cause", err.Error()))
-			broken++
+			broken[lane] = true
 			head, subtrees, err = before, nil, nil
 		}
 		if err != nil {
@@ -70,7 +70,8 @@ func (l *Log) sealSome(ctx context.Context) (more bool, err error) {
 			next.Heads = append(next.Heads, head)
 		}
 	}
-	brokenLanes.WithLabelValues(l.service).Set(float64(broken))
+	brokenLanes.WithLabelValues(l.service).Set(float64(len(broken)))
+	l.broken = broken
 	if !changed {
 		return false, nil
 	}

@@ -7,8 +7,9 @@ import (
 
 // dataCheck holds the stored versions against the digests in the log.
 type dataCheck struct {
-	logged map[versionKey]string // What the log says.
-	hidden bool                  // It says more than the exporter may read.
+	Data
+	stored map[versionKey]string // Digest of each that no row was about yet.
+	sizes  map[int64]int64       // Of each lane when Data.Checkpoint was made.
 }
 
 type versionKey struct {
@@ -16,40 +17,51 @@ type versionKey struct {
 	version               int64
 }
 
-func newDataCheck() dataCheck { return dataCheck{logged: map[versionKey]string{}} }
+func (k versionKey) String() string {
+	return fmt.Sprintf("version %d of %s record %s", k.version, k.kind, k.record)
+}
 
-func (d *dataCheck) row(r *Row) {
-	if r.Digest != "" {
-		d.logged[versionKey{r.Kind, r.Project, r.Record, r.Version}] = r.Digest
+func newDataCheck() dataCheck {
+	return dataCheck{stored: map[versionKey]string{}, sizes: map[int64]int64{}}
+}
+
+func (d *dataCheck) version(v *Version) {
+	d.stored[versionKey{v.Kind, v.Project, v.Record, v.Version}] = v.Digest
+}
+
+// covers notes what the checkpoint had that the versions were read after.
+func (d *dataCheck) covers(c *Checkpoint) {
+	if c.Seq != d.Checkpoint {
+		return
+	}
+	for _, h := range c.Heads {
+		d.sizes[h.Lane] = h.Size
 	}
 }
 
-func (d *dataCheck) version(v *Version) (wrong Wrong, detail string) {
-	key := versionKey{v.Kind, v.Project, v.Record, v.Version}
-	digest, known := d.logged[key]
-	delete(d.logged, key)
+// row compares what a row is about.
+func (d *dataCheck) row(r *Row) (wrong Wrong, where, detail string) {
+	if r.Digest == "" || !slices.Contains(d.Kinds, r.Kind) {
+		return "", "", ""
+	}
+	key := versionKey{r.Kind, r.Project, r.Record, r.Version}
+	digest, known := d.stored[key]
+	delete(d.stored, key)
 	switch {
-	case !known && d.hidden:
-		return "", ""
-	case !known:
-		return Inserted, "no record of the log is about it"
-	case digest != v.Digest:
-		return Edited, "what is stored is not what the log says was stored"
+	case known && digest != r.Digest:
+		return Edited, key.String(), "what is stored is not what the log says was stored"
+	case !known && r.Index < d.sizes[r.Lane]:
+		return Deleted, key.String(), "the log says that it was stored, and it is not there"
 	}
-	return "", ""
+	return "", "", ""
 }
 
-// conclude gives the first version of the kinds that the log knows and the database
-// has not.
-func (d *dataCheck) conclude(kinds []string) (missing string, found bool) {
-	var all []string
-	for k := range d.logged {
-		if slices.Contains(kinds, k.kind) {
-			all = append(all, fmt.Sprintf("version %d of %s record %s", k.version, k.kind, k.record))
+// rest gives the first version that no row is about.
+func (d *dataCheck) rest() (where string, found bool) {
+	for key := range d.stored {
+		if name := key.String(); !found || name < where {
+			where, found = name, true
 		}
 	}
-	if len(all) == 0 {
-		return "", false
-	}
-	return slices.Min(all), true
+	return where, found
 }

@@ -12,16 +12,17 @@ import (
 const Format = "clinsource audit export 1"
 
 // Line is one line of an export, a JSON object of which one field is there: first
-// the header; then for each service its checkpoints, its rows by lane and place
-// (those that the exporter may not read as leaves), the versions that are stored,
-// and an end that counts them.
+// the header; then for each service the versions that are stored, its checkpoints, its
+// rows by lane and place (those that the exporter may not read as leaves), and an
+// end that counts them.
 type Line struct {
 	Header     *Header  `json:"header,omitempty"`
 	Service    string   `json:"service,omitempty"`
+	Data       *Data    `json:"data,omitempty"`
+	Version    *Version `json:"version,omitempty"`
 	Checkpoint string   `json:"checkpoint,omitempty"` // A signed note.
 	Row        *Row     `json:"row,omitempty"`
 	Leaf       *Leaf    `json:"leaf,omitempty"`
-	Version    *Version `json:"version,omitempty"`
 	End        *End     `json:"end,omitempty"`
 }
 
@@ -48,13 +49,18 @@ type Version struct {
 	Digest  string `json:"digest"`
 }
 
+// Data says what of the database stands beside the log.
+type Data struct {
+	Kinds []string `json:"kinds"` // Of these all versions that the exporter may read follow,
+	// as they were after this checkpoint was made and before the last one was.
+	Checkpoint int64 `json:"checkpoint"`
+}
+
 // End counts what a service's part of the export holds.
 type End struct {
 	Checkpoints int64 `json:"checkpoints"`
 	Rows        int64 `json:"rows"`
 	Versions    int64 `json:"versions"`
-	// Kinds are those of which all stored versions are in the export.
-	Kinds []string `json:"kinds,omitempty"`
 }
 
 // maxLine bounds a line, above what the longest row or checkpoint can be.

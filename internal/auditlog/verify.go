@@ -84,7 +84,6 @@ type verification struct {
 	outside []Outside
 	report  Report
 	log     *service // The one whose lines are read.
-	begun   bool
 }
 
 func (v *verification) find(f Finding) {
@@ -107,6 +106,8 @@ func (v *verification) line(n int64, line *Line) error {
 		v.endService(line.Service)
 	}
 	switch {
+	case line.Data != nil:
+		v.log.data.Data = *line.Data
 	case line.Checkpoint != "":
 		v.log.checkpoint(line.Checkpoint)
 	case line.Row != nil:
@@ -196,6 +197,7 @@ func (s *service) checkpoint(signed string) {
 		s.found(Forged, where, "it is of another log")
 	}
 	s.notes[c.Seq] = signed
+	s.data.covers(&c)
 	s.compareHeads(where, &c)
 	s.last = c
 	s.report.Last[s.name] = c
@@ -218,21 +220,20 @@ func (s *service) compareHeads(where string, c *Checkpoint) {
 
 func (s *service) row(r *Row) {
 	s.laneOf(r.Lane).row(r)
-	s.data.row(r)
+	if wrong, where, detail := s.data.row(r); wrong != "" {
+		s.found(wrong, where, detail)
+	}
 }
 
 func (s *service) hidden(l *Leaf) {
 	s.report.Hidden++
-	s.data.hidden = true
 	s.laneOf(l.Lane).hidden(l)
 }
 
 func (s *service) version(stored *Version) {
 	s.count.Versions++
 	s.report.Versions++
-	if wrong, detail := s.data.version(stored); wrong != "" {
-		s.found(wrong, fmt.Sprintf("version %d of %s record %s", stored.Version, stored.Kind, stored.Record), detail)
-	}
+	s.data.version(stored)
 }
 
 // laneOf gives the check of a row's lane, and ends the one before.
@@ -272,10 +273,8 @@ func (s *service) conclude() {
 
 // concludeEnd holds the export against what it says of itself.
 func (s *service) concludeEnd() {
-	if s.end != nil {
-		if missing, found := s.data.conclude(s.end.Kinds); found {
-			s.found(Deleted, missing, "the log says that it was stored, and it is not there")
-		}
+	if where, found := s.data.rest(); found {
+		s.found(Inserted, where, "it is stored, and no record of the log is about it")
 	}
 	switch {
 	case s.last.Seq == 0 && s.count.Rows > 0:

@@ -299,18 +299,14 @@ func TestWhatOutsideCheckpointsProveMissing(t *testing.T) {
 
 // Shows R07.
 func TestStoredVersionsAreHeldAgainstTheLog(t *testing.T) {
-	stored := func(e *exported) *auditlog.Version {
-		row := e.lines[e.first(1)].Row // Nothing before it is sealed with it but itself.
-		return &auditlog.Version{Kind: row.Kind, Project: row.Project, Record: row.Record, Version: row.Version, Digest: row.Digest}
-	}
 	for want, change := range map[string]func(v *auditlog.Version) *auditlog.Version{
 		"whole": func(v *auditlog.Version) *auditlog.Version { return v },
 		"edited: vitals, version 1 of vitals record r": func(v *auditlog.Version) *auditlog.Version {
 			v.Digest = "other"
 			return v
 		},
-		"deleted: vitals, version 1 of vitals record r":  func(*auditlog.Version) *auditlog.Version { return nil },
-		"inserted: vitals, version 2 of vitals record r": func(v *auditlog.Version) *auditlog.Version { v.Version = 2; return v },
+		"deleted: vitals, version 1 of vitals record r":   func(*auditlog.Version) *auditlog.Version { return nil },
+		"deleted: vitals, version 1 of vitals record r: ": func(v *auditlog.Version) *auditlog.Version { v.Version = 2; return v },
 	} {
 		e := &exported{}
 		e.signer, e.keys = keyPair(t)
@@ -322,14 +318,14 @@ func TestStoredVersionsAreHeldAgainstTheLog(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e.lines = []auditlog.Line{{Header: &auditlog.Header{Format: auditlog.Format}}, {Service: "vitals", Checkpoint: signed}, {Service: "vitals", Row: r}}
-		v := change(stored(e))
-		end := &auditlog.End{Checkpoints: 1, Rows: 1, Kinds: []string{"vitals"}}
-		if v != nil {
+		end := &auditlog.End{Checkpoints: 1, Rows: 1}
+		e.lines = []auditlog.Line{{Header: &auditlog.Header{Format: auditlog.Format}},
+			{Service: "vitals", Data: &auditlog.Data{Kinds: []string{"vitals"}, Checkpoint: 1}}}
+		if v := change(&auditlog.Version{Kind: r.Kind, Project: r.Project, Record: r.Record, Version: r.Version, Digest: r.Digest}); v != nil {
 			e.lines = append(e.lines, auditlog.Line{Service: "vitals", Version: v})
 			end.Versions = 1
 		}
-		e.lines = append(e.lines, auditlog.Line{Service: "vitals", End: end})
+		e.lines = append(e.lines, auditlog.Line{Service: "vitals", Checkpoint: signed}, auditlog.Line{Service: "vitals", Row: r}, auditlog.Line{Service: "vitals", End: end})
 		if report := e.verify(t); !strings.HasPrefix(report.Text(), want) {
 			t.Errorf("it says %q, want %q", report.Text(), want)
 		}

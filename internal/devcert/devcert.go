@@ -7,8 +7,9 @@
 //	ca.crt ca.key                  the development CA, 10 years
 //	NAME.crt NAME.key              one leaf per process and one for a partner, 1 year
 //	issuer.key issuer.jwks.json    the development token issuer, ES256
+//	audit.key audit.pub            what signs the audit log, Ed25519
 //
-// All keys are ECDSA P-256. The folder is meant for one machine: whoever can
+// All other keys are ECDSA P-256. The folder is meant for one machine: whoever can
 // read it can be any process and issue any token. Production brings its own
 // CA and its own OIDC issuer and never runs this package.
 package devcert
@@ -112,6 +113,12 @@ func Ensure(dir string, now time.Time) (created bool, err error) {
 			return created, err
 		}
 	}
-	made, err := ensureIssuer(dir)
-	return created || made, err
+	for _, ensure := range []func(string) (bool, error){ensureIssuer, ensureAudit} {
+		made, err := ensure(dir)
+		created = created || made
+		if err != nil {
+			return created, err
+		}
+	}
+	return created, nil
 }

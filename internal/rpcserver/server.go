@@ -30,6 +30,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 
+	"clinsource/internal/auditlog"
 	"clinsource/internal/auth"
 	"clinsource/internal/discovery"
 	"clinsource/internal/mtls"
@@ -44,6 +45,7 @@ type Config struct {
 	Peers    mtls.PeerList     // gRPC service -> names of the processes that may call it.
 	Tokens   auth.Config       // Whose bearer tokens are taken.
 	Policy   auth.PolicyConfig // Who may do what.
+	Audit    auditlog.Config   // What signs the audit log, and where its checkpoints go.
 	AlsoKeys []string          `json:",optional"` // Further etcd keys for the same address.
 	Traces   telemetry.Config  `json:",optional"` // Where traces go; left out, nothing is traced.
 	// Advertise is the host:port to register where ListenOn is not what others
@@ -97,6 +99,9 @@ func New(c Config, register func(*grpc.Server), opts ...Option) (*Server, error)
 		return nil, err
 	}
 	if err := c.Policy.Load(); err != nil {
+		return nil, err
+	}
+	if err := c.Audit.Check(); err != nil {
 		return nil, err
 	}
 	if err := telemetry.Start(c.Name, c.Traces, c.Telemetry); err != nil {

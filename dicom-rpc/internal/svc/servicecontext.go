@@ -13,6 +13,8 @@ import (
 	"clinsource/dicom-rpc/internal/config"
 	"clinsource/dicom-rpc/internal/resume"
 	"clinsource/dicom-rpc/internal/store"
+	"clinsource/internal/audit"
+	"clinsource/internal/auth"
 	"clinsource/internal/discovery"
 	"clinsource/internal/sqldb"
 	"clinsource/internal/subjects"
@@ -25,6 +27,7 @@ type ServiceContext struct {
 	Images   *blob.Store  // Their bytes.
 	Uploads  *resume.Uploads
 	Subjects subjects.Resolver
+	Audit    *audit.Log
 	stop     []func() error
 }
 
@@ -52,7 +55,11 @@ func NewServiceContext(ctx context.Context, c config.Config, etcd *discovery.Cli
 	known := subjects.NewCache(registry, c.Subjects)
 	etcd.OnSignal(subjects.Changed, known.Age)
 	s := New(db, images, known, limits(c))
-	s.stop = append(s.stop, images.Close, db.Close, s.Store.KeepRechecking(s.Subjects), images.KeepSettling(s.Store.Fate), s.Uploads.KeepTidy())
+	if s.Audit, err = audit.Open(ctx, db, dicomschema.Name, c.Audit); err != nil {
+		return nil, errors.Join(err, images.Close(), db.Close())
+	}
+	s.Audit.Holds(auth.Images, s.Store.Stored)
+	s.stop = append(s.stop, images.Close, db.Close, s.Audit.Close, s.Store.KeepRechecking(s.Subjects), images.KeepSettling(s.Store.Fate), s.Uploads.KeepTidy())
 	return s, nil
 }
 
@@ -72,6 +79,9 @@ func New(db *sqldb.DB, images *blob.Store, resolver subjects.Resolver, limits re
 	rows := store.New(db)
 	return &ServiceContext{Store: rows, Images: images, Uploads: resume.New(rows, images, limits), Subjects: resolver}
 }
+
+// AuditLog gives the log that the guard records refusals in.
+func (s *ServiceContext) AuditLog() *audit.Log { return s.Audit }
 
 // Close ends what runs in the background and closes the stores.
 func (s *ServiceContext) Close() error {

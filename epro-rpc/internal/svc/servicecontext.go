@@ -10,6 +10,7 @@ import (
 
 	"clinsource/epro-rpc/eproschema"
 	"clinsource/epro-rpc/internal/config"
+	"clinsource/internal/audit"
 	"clinsource/internal/auth"
 	"clinsource/internal/discovery"
 	"clinsource/internal/records"
@@ -23,6 +24,7 @@ import (
 type ServiceContext struct {
 	Store    *records.Store
 	Subjects subjects.Resolver
+	Audit    *audit.Log
 	stop     []func() error
 }
 
@@ -45,7 +47,11 @@ func NewServiceContext(ctx context.Context, c config.Config, etcd *discovery.Cli
 	known := subjects.NewCache(registry, c.Subjects)
 	etcd.OnSignal(subjects.Changed, known.Age)
 	s := New(db, known)
-	s.stop = append(s.stop, db.Close, s.Store.KeepRechecking(s.Subjects))
+	if s.Audit, err = audit.Open(ctx, db, eproschema.Name, c.Audit); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	s.Audit.Holds(auth.Reports, s.Store.Stored)
+	s.stop = append(s.stop, db.Close, s.Audit.Close, s.Store.KeepRechecking(s.Subjects))
 	return s, nil
 }
 
@@ -53,6 +59,9 @@ func NewServiceContext(ctx context.Context, c config.Config, etcd *discovery.Cli
 func New(db *sqldb.DB, resolver subjects.Resolver) *ServiceContext {
 	return &ServiceContext{Store: records.NewStore(db, auth.Reports), Subjects: resolver}
 }
+
+// AuditLog gives the log that the guard records refusals in.
+func (s *ServiceContext) AuditLog() *audit.Log { return s.Audit }
 
 // Close ends what runs in the background and closes the store.
 func (s *ServiceContext) Close() error {

@@ -4,9 +4,11 @@ package svc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"clinsource/internal/audit"
 	"clinsource/internal/auth"
 	"clinsource/internal/discovery"
 	"clinsource/internal/records"
@@ -24,6 +26,7 @@ type ServiceContext struct {
 	Subjects    subjects.Resolver
 	// Signal tells the other services that a subject's state has changed.
 	Signal func(ctx context.Context, topic string) error
+	Audit  *audit.Log
 	db     *sqldb.DB
 }
 
@@ -40,6 +43,10 @@ func NewServiceContext(ctx context.Context, c config.Config, etcd *discovery.Cli
 	}
 	s := New(db)
 	s.Signal = etcd.Signal
+	if s.Audit, err = audit.Open(ctx, db, subjectschema.Name, c.Audit); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	s.Audit.Holds(auth.Medications, s.Medications.Stored)
 	return s, nil
 }
 
@@ -52,8 +59,11 @@ func New(db *sqldb.DB) *ServiceContext {
 	}
 }
 
-// Close closes the store.
-func (s *ServiceContext) Close() error { return s.db.Close() }
+// AuditLog gives the log that the guard records refusals in.
+func (s *ServiceContext) AuditLog() *audit.Log { return s.Audit }
+
+// Close makes the log's last checkpoint and closes the store.
+func (s *ServiceContext) Close() error { return errors.Join(s.Audit.Close(), s.db.Close()) }
 
 // local is the resolver of a service that lives in the registry's own process.
 type local struct{ registry *store.Store }

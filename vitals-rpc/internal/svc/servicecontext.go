@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"time"
 
+	"clinsource/internal/audit"
+	"clinsource/internal/auth"
 	"clinsource/internal/discovery"
 	"clinsource/internal/sqldb"
 	"clinsource/internal/subjects"
@@ -21,6 +23,7 @@ import (
 type ServiceContext struct {
 	Store    *store.Store
 	Subjects subjects.Resolver
+	Audit    *audit.Log
 	stop     []func() error
 }
 
@@ -43,7 +46,11 @@ func NewServiceContext(ctx context.Context, c config.Config, etcd *discovery.Cli
 	known := subjects.NewCache(registry, c.Subjects)
 	etcd.OnSignal(subjects.Changed, known.Age)
 	s := New(db, known)
-	s.stop = append(s.stop, db.Close, s.Store.KeepRechecking(s.Subjects))
+	if s.Audit, err = audit.Open(ctx, db, vitalsschema.Name, c.Audit); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	s.Audit.Holds(auth.Vitals, s.Store.Stored)
+	s.stop = append(s.stop, db.Close, s.Audit.Close, s.Store.KeepRechecking(s.Subjects))
 	return s, nil
 }
 
@@ -51,6 +58,9 @@ func NewServiceContext(ctx context.Context, c config.Config, etcd *discovery.Cli
 func New(db *sqldb.DB, resolver subjects.Resolver) *ServiceContext {
 	return &ServiceContext{Store: store.New(db), Subjects: resolver}
 }
+
+// AuditLog gives the log that the guard records refusals in.
+func (s *ServiceContext) AuditLog() *audit.Log { return s.Audit }
 
 // Close ends what runs in the background and closes the store.
 func (s *ServiceContext) Close() error {
