@@ -128,7 +128,7 @@ func (v *Verifier) Verify(ctx context.Context, authorization string) (*User, err
 	if u := v.cached(key); u != nil {
 		return u, nil
 	}
-	u, expiry, err := v.verify(ctx, token)
+	u, expiry, err := v.verify(ctx, authorization, token)
 	if away := new(fault.Error); errors.As(err, &away) {
 		return nil, away
 	}
@@ -164,8 +164,9 @@ type claims struct {
 	Grants    []Grant  `json:"grants"`
 }
 
-func (v *Verifier) verify(ctx context.Context, token string) (*User, time.Time, error) {
-	issuer := v.issuers[claimedIssuer(token)]
+func (v *Verifier) verify(ctx context.Context, authorization, token string) (*User, time.Time, error) {
+	claimed, _ := Claimed(authorization)
+	issuer := v.issuers[claimed] // The verification holds iss against its name again.
 	if issuer == nil {
 		return nil, time.Time{}, errors.New("not of an issuer in Tokens")
 	}
@@ -193,25 +194,27 @@ func (v *Verifier) verify(ctx context.Context, token string) (*User, time.Time, 
 	return u, id.Expiry, err
 }
 
-// claimedIssuer reads iss out of a token that nobody has verified yet, to know
-// whose keys to try; the verification that follows holds iss against the issuer's
-// name again.
-func claimedIssuer(token string) string {
+// Claimed gives issuer and subject as the token of an Authorization value names
+// them, unverified: to choose whose keys to try, or whose limits count, and for
+// nothing that matters.
+func Claimed(authorization string) (issuer, subject string) {
+	_, token, _ := strings.Cut(authorization, " ")
 	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return ""
+	if len(token) > maxTokenBytes || len(parts) != 3 {
+		return "", ""
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err != nil {
-		return ""
+		return "", ""
 	}
 	var c struct {
-		Issuer string `json:"iss"`
+		Issuer  string `json:"iss"`
+		Subject string `json:"sub"`
 	}
 	if json.Unmarshal(payload, &c) != nil {
-		return ""
+		return "", ""
 	}
-	return c.Issuer
+	return c.Issuer, c.Subject
 }
 
 // awayKey carries an error out through go-oidc, which keeps only its text.

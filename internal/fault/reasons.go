@@ -13,6 +13,9 @@ const (
 	ReasonTokenMissing     = "TOKEN_MISSING"
 	ReasonTokenInvalid     = "TOKEN_INVALID"
 	ReasonIssuerAway       = "ISSUER_AWAY"
+	ReasonLockedOut        = "LOCKED_OUT"
+	ReasonCallerLimit      = "CALLER_LIMIT"
+	ReasonHeadersTooLarge  = "HEADERS_TOO_LARGE"
 	ReasonPeerNotAllowed   = "PEER_NOT_ALLOWED"
 	ReasonNoGrant          = "NO_GRANT"
 	ReasonRoleForbids      = "ROLE_FORBIDS"
@@ -60,6 +63,9 @@ var Reasons = map[string]Explanation{
 	ReasonTokenMissing:     {"A bearer token is needed", "缺少访问令牌", "Send the header Authorization: Bearer TOKEN (gRPC: metadata authorization).", "请在 Authorization 头中提供 Bearer 令牌。"},
 	ReasonTokenInvalid:     {"The bearer token is not valid", "访问令牌无效", "The token is malformed, expired, or not issued for this system. Get a new one.", "访问令牌无效或已过期，请重新获取。"},
 	ReasonIssuerAway:       {"The token's issuer cannot be heard", "令牌签发方暂时不可用", "The token cannot be verified: its issuer's public keys are not known here, and the issuer does not answer. Nothing is wrong with the token that we know of. Back off (Retry-After) and send again.", "暂时无法从签发方获取公钥，无法验证访问令牌，请稍后重试。"},
+	ReasonLockedOut:        {"Too many refused tokens from this address", "该地址的无效令牌过多", "Too many requests from this source address came without a valid token. For a while (Retry-After, at most a minute) no token that this system has not seen before is verified for it; those that were valid here before go on working. Wait, and send a valid token.", "来自该地址的无效令牌过多，请按 Retry-After 等待后，使用有效令牌重试。"},
+	ReasonCallerLimit:      {"Too many requests of one caller", "单一调用方请求过多", "The token's subject sends more requests a second, or has more under way at once, than one caller may. Nothing was done. Back off (Retry-After) and send again, fewer at once.", "该调用方的请求过多，请按 Retry-After 稍后重试，并减少并发。"},
+	ReasonHeadersTooLarge:  {"The request headers are too large", "请求头过大", "A request may have 100 headers and 48 KiB of them. Leave out what is not needed (cookies, a token with many claims).", "请求头超过上限（100 个，共 48 KiB），请精简后重试。"},
 	ReasonPeerNotAllowed:   {"This process may not call that service", "进程无权调用该服务", "The client certificate's name is not on the service's list of peers. An operator changes the list.", "客户端证书不在该服务的允许名单中，请联系管理员。"},
 	ReasonNoGrant:          {"No grant for this project", "权限不足", "The token holds no grant for this project. Ask an administrator; a retry does not help.", "权限不足，请联系管理员。"},
 	ReasonRoleForbids:      {"The role does not allow this", "权限不足", "The caller's role in this project does not allow this action. Ask an administrator; a retry does not help.", "权限不足，请联系管理员。"},

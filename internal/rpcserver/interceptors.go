@@ -11,10 +11,12 @@ import (
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 
 	"clinsource/internal/auth"
 	"clinsource/internal/callinfo"
 	"clinsource/internal/fault"
+	"clinsource/internal/limits"
 	"clinsource/internal/mtls"
 	"clinsource/internal/telemetry"
 )
@@ -29,7 +31,7 @@ const (
 // guard is what every call passes before its handler.
 type guard struct {
 	peers     mtls.PeerList
-	verifier  *auth.Verifier
+	gate      *limits.Gate
 	limit     time.Duration // Of a unary call; the caller's shorter one wins.
 	idle      time.Duration // Of a stream without a message.
 	tokenFree map[string]bool
@@ -150,10 +152,11 @@ func isHealth(method string) bool {
 }
 
 func (g *guard) admitUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	ctx, err := g.admit(ctx, info.FullMethod)
+	ctx, leave, err := g.admit(ctx, info.FullMethod)
 	if err != nil {
 		return nil, err
 	}
+	defer leave()
 	ctx, cancel := g.limited(ctx)
 	defer cancel()
 	if err := ctx.Err(); err != nil {
@@ -173,10 +176,11 @@ func (g *guard) limited(ctx context.Context) (context.Context, context.CancelFun
 }
 
 func (g *guard) admitStream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	ctx, err := g.admit(ss.Context(), info.FullMethod)
+	ctx, leave, err := g.admit(ss.Context(), info.FullMethod)
 	if err != nil {
 		return err
 	}
+	defer leave()
 	idle := g.idle
 	if isHealth(info.FullMethod) {
 		idle = 0 // A watch is silent by nature.
@@ -184,18 +188,33 @@ func (g *guard) admitStream(srv any, ss grpc.ServerStream, info *grpc.StreamServ
 	return handler(srv, &stream{ServerStream: ss, ctx: ctx, idle: idle, stopping: g.stopping})
 }
 
-// admit checks the peer, then the token.
-func (g *guard) admit(ctx context.Context, method string) (context.Context, error) {
-	if peer := callinfo.Peer(ctx); !g.peers.Allow(method, peer) && !(isHealth(method) && g.peers.Knows(peer)) {
-		return nil, fault.Denied(fault.ReasonPeerNotAllowed, "the process "+peer+" is not on the list of peers of this gRPC service")
+// relay is the process that has verified the token and limited its source before it
+// calls: what comes through it is many people's.
+const relay = "project-api"
+
+// admit checks the peer, then the token and its bearer's limits; leave is called
+// when the call has ended.
+func (g *guard) admit(ctx context.Context, method string) (_ context.Context, leave func(), err error) {
+	process := callinfo.Peer(ctx)
+	if !g.peers.Allow(method, process) && !(isHealth(method) && g.peers.Knows(process)) {
+		return nil, nil, fault.Denied(fault.ReasonPeerNotAllowed, "the process "+process+" is not on the list of peers of this gRPC service")
 	}
 	if g.tokenFree[method] || isHealth(method) {
-		return ctx, nil
+		return ctx, func() {}, nil
 	}
 	authorization := first(ctx, callinfo.AuthorizationKey)
-	user, err := g.verifier.Verify(ctx, authorization)
+	user, leave, err := g.gate.Admit(ctx, sourceOf(ctx, process), authorization)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return callinfo.WithAuthorization(auth.WithUser(ctx, user), authorization), nil
+	return callinfo.WithAuthorization(auth.WithUser(ctx, user), authorization), leave, nil
+}
+
+// sourceOf is where a call comes from, for the limits: process and address.
+func sourceOf(ctx context.Context, process string) string {
+	from, ok := peer.FromContext(ctx)
+	if process == relay || !ok {
+		return ""
+	}
+	return process + " " + limits.Source(from.Addr.String())
 }

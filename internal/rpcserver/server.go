@@ -33,6 +33,7 @@ import (
 	"clinsource/internal/auditlog"
 	"clinsource/internal/auth"
 	"clinsource/internal/discovery"
+	"clinsource/internal/limits"
 	"clinsource/internal/mtls"
 	"clinsource/internal/rpcclient"
 	"clinsource/internal/telemetry"
@@ -46,6 +47,7 @@ type Config struct {
 	Tokens   auth.Config       // Whose bearer tokens are taken.
 	Policy   auth.PolicyConfig // Who may do what.
 	Audit    auditlog.Config   // What signs the audit log, and where its checkpoints go.
+	Limits   limits.Config     `json:",optional"` // What one caller may take; left out, the defaults.
 	AlsoKeys []string          `json:",optional"` // Further etcd keys for the same address.
 	Traces   telemetry.Config  `json:",optional"` // Where traces go; left out, nothing is traced.
 	// Advertise is the host:port to register where ListenOn is not what others
@@ -56,7 +58,8 @@ type Config struct {
 // Bounds that no config changes.
 const (
 	maxMessage       = 2 << 20 // A chunk of 1 MiB and its frame.
-	maxStreams       = 1024    // Calls at once on one connection.
+	maxHeaders       = 32 << 10
+	maxStreams       = 1024 // Calls at once on one connection.
 	deregisterWithin = 2 * time.Second
 	forceQuitAfter   = 10 * time.Second
 	// Of a stop, from when no new call comes any more (a second after SIGTERM):
@@ -137,6 +140,10 @@ func serverOptions(c Config, register func(*grpc.Server), opts ...Option) (*guar
 	if err != nil {
 		return nil, nil, err
 	}
+	gate, err := limits.New(c.Limits, verifier)
+	if err != nil {
+		return nil, nil, err
+	}
 	if c.Timeout <= 0 {
 		return nil, nil, errors.New("Timeout must be positive: no call without a limit")
 	}
@@ -144,7 +151,7 @@ func serverOptions(c Config, register func(*grpc.Server), opts ...Option) (*guar
 		return nil, nil, err
 	}
 	g := &guard{
-		peers: c.Peers, verifier: verifier, limit: time.Duration(c.Timeout) * time.Millisecond,
+		peers: c.Peers, gate: gate, limit: time.Duration(c.Timeout) * time.Millisecond,
 		idle: defaultIdle, tokenFree: map[string]bool{}, stopping: make(chan struct{}),
 	}
 	for _, opt := range opts {
@@ -159,6 +166,7 @@ func serverOptions(c Config, register func(*grpc.Server), opts ...Option) (*guar
 		grpc.ChainUnaryInterceptor(g.unary()...),
 		grpc.ChainStreamInterceptor(g.stream()...),
 		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.MaxHeaderListSize(maxHeaders),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),

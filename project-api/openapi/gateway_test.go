@@ -18,6 +18,7 @@ import (
 	"clinsource/internal/auth"
 	"clinsource/internal/devcert"
 	"clinsource/internal/fault"
+	"clinsource/internal/limits"
 	"clinsource/project-api/internal/config"
 	"clinsource/project-api/internal/handler"
 	"clinsource/project-api/internal/problem"
@@ -47,8 +48,12 @@ func newGateway(t *testing.T, with func(*svc.ServiceContext)) *gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
+	gate, err := limits.New(limits.Config{}, verifier)
+	if err != nil {
+		t.Fatal(err)
+	}
 	soon := 5 * time.Second
-	svcCtx := &svc.ServiceContext{Verifier: verifier, Budgets: config.Budgets{
+	svcCtx := &svc.ServiceContext{Gate: gate, Budgets: config.Budgets{
 		Subjects: soon, Vitals: soon, Images: soon, Reports: soon, Medications: soon,
 		Write: soon, Batch: soon, Idle: soon, Commit: soon, Request: 2 * soon,
 	}}

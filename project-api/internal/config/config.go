@@ -9,6 +9,7 @@ import (
 	"github.com/zeromicro/go-zero/rest"
 
 	"clinsource/internal/auth"
+	"clinsource/internal/limits"
 	"clinsource/internal/rpcclient"
 	"clinsource/internal/telemetry"
 )
@@ -17,6 +18,7 @@ import (
 type Config struct {
 	rest.RestConf
 	Tokens        auth.Config       // Whose tokens are taken.
+	Limits        limits.Config     `json:",optional"` // What one caller may take; left out, the defaults.
 	Policy        auth.PolicyConfig // Who may do what.
 	VitalsRpc     rpcclient.Config
 	DicomRpc      rpcclient.Config

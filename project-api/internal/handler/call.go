@@ -23,6 +23,7 @@ import (
 	"clinsource/internal/callinfo"
 	"clinsource/internal/fault"
 	"clinsource/internal/ident"
+	"clinsource/internal/limits"
 	"clinsource/project-api/internal/problem"
 	"clinsource/project-api/internal/svc"
 	"clinsource/project-api/internal/wire"
@@ -45,6 +46,7 @@ type call struct {
 	user   *auth.User
 	vars   map[string]string
 	state  *state
+	leave  func() // Ends what the request takes of its caller's limits.
 }
 
 // state is what the outermost handler logs of a request.
@@ -78,7 +80,7 @@ func (s *routes) handle(rt route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		st := stateOf(r)
 		st.route, st.about = rt.method+" "+rt.path, rt.about
-		c := &call{w: w, r: r, svcCtx: s.svcCtx, vars: maps.Clone(pathvar.Vars(r)), state: st}
+		c := &call{w: w, r: r, svcCtx: s.svcCtx, vars: maps.Clone(pathvar.Vars(r)), state: st, leave: func() {}}
 		if rt.path == subject && rt.method == http.MethodPost {
 			st.verb = splitVerb(c.vars)
 			switch {
@@ -98,6 +100,7 @@ func (s *routes) handle(rt route) http.HandlerFunc {
 			_ = rc.SetReadDeadline(time.Now().Add(s.svcCtx.Budgets.Request))
 			_ = rc.SetWriteDeadline(time.Now().Add(s.svcCtx.Budgets.Request + readOnFor))
 		}
+		defer func() { c.leave() }()
 		if err := c.admit(rt); err != nil {
 			c.refuse(err)
 			return
@@ -111,11 +114,11 @@ func (s *routes) handle(rt route) http.HandlerFunc {
 func (c *call) admit(rt route) error {
 	if !rt.open {
 		authorization := c.r.Header.Get("Authorization")
-		user, err := c.svcCtx.Verifier.Verify(c.r.Context(), authorization)
+		user, leave, err := c.svcCtx.Gate.Admit(c.r.Context(), limits.Source(c.r.RemoteAddr), authorization)
 		if err != nil {
 			return err
 		}
-		c.user = user
+		c.user, c.leave = user, leave
 		ctx := auth.WithUser(c.r.Context(), user)
 		c.r = c.r.WithContext(callinfo.WithAuthorization(ctx, authorization))
 	}

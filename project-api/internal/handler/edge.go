@@ -59,12 +59,35 @@ func Edge(next http.Handler) http.Handler {
 				panic(http.ErrAbortHandler) // net/http's way to cut a connection.
 			}
 		}()
+		if tooManyHeaders(r) {
+			header.Set("Connection", "close")
+			refusing(fault.Invalid(fault.ReasonHeadersTooLarge, "the request has more than 100 headers, or more than 48 KiB of them")).ServeHTTP(out, r)
+			return
+		}
 		if !plain(r.URL) {
 			refusing(fault.NotFound(fault.ReasonRouteNotFound, "there is no such path: a path here has no empty, dot or escaped-slash segments")).ServeHTTP(out, r)
 			return
 		}
 		next.ServeHTTP(out, r)
 	})
+}
+
+// Bounds of a request's headers and its target. net/http itself reads no more than
+// a third more bytes, and answers 431 in its own words beyond that.
+const (
+	maxHeaders     = 100
+	maxHeaderBytes = 48 << 10
+)
+
+func tooManyHeaders(r *http.Request) bool {
+	count, size := 0, len(r.RequestURI)+len(r.Host)
+	for name, values := range r.Header {
+		count += len(values)
+		for _, v := range values {
+			size += len(name) + len(v) + len(": \r\n")
+		}
+	}
+	return count > maxHeaders || size > maxHeaderBytes
 }
 
 // plain says whether the path means what it says. The router unescapes and

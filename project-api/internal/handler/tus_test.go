@@ -26,6 +26,7 @@ import (
 	"clinsource/internal/auth"
 	"clinsource/internal/devcert"
 	"clinsource/internal/fault"
+	"clinsource/internal/limits"
 	"clinsource/project-api/internal/config"
 	"clinsource/project-api/internal/handler"
 	"clinsource/project-api/internal/problem"
@@ -41,7 +42,7 @@ type gateway struct {
 }
 
 // keys are the development issuer's, for all gateways of a test.
-func keys(t *testing.T) (dir string, verifier *auth.Verifier) {
+func keys(t *testing.T) (dir string, gate *limits.Gate) {
 	t.Helper()
 	dir = t.TempDir()
 	if _, err := devcert.Ensure(dir, time.Now()); err != nil {
@@ -51,7 +52,10 @@ func keys(t *testing.T) (dir string, verifier *auth.Verifier) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return dir, verifier
+	if gate, err = limits.New(limits.Config{}, verifier); err != nil {
+		t.Fatal(err)
+	}
+	return dir, gate
 }
 
 // bothProtocols runs a test over HTTP/1.1 and HTTP/2: how a body ends early, and
@@ -73,7 +77,7 @@ func bothProtocols(t *testing.T, test func(t *testing.T, with func(*gateway) *ga
 // gateways starts n gateways that share nothing but the shelf behind them.
 func gateways(t *testing.T, s *shelf, n int, idle time.Duration) []*gateway {
 	t.Helper()
-	dir, verifier := keys(t)
+	dir, gate := keys(t)
 	token, err := auth.Issue(filepath.Join(dir, "issuer.key"), "tester", []auth.Grant{{Role: auth.Device, Project: "p"}}, time.Hour)
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +85,7 @@ func gateways(t *testing.T, s *shelf, n int, idle time.Duration) []*gateway {
 	all := make([]*gateway, n)
 	for i := range all {
 		soon := 10 * time.Second
-		svcCtx := &svc.ServiceContext{Verifier: verifier, DicomRpc: s.client(t), Budgets: config.Budgets{
+		svcCtx := &svc.ServiceContext{Gate: gate, DicomRpc: s.client(t), Budgets: config.Budgets{
 			Images: soon, Write: soon, Idle: idle, Commit: soon, Request: 2 * soon,
 		}}
 		server := serve(t, svcCtx)

@@ -62,6 +62,7 @@ var statusOf = map[codes.Code]int{
 // statusOfReason is where a reason says more than its code.
 var statusOfReason = map[string]int{
 	fault.ReasonBodyTooLarge:     http.StatusRequestEntityTooLarge,
+	fault.ReasonHeadersTooLarge:  http.StatusRequestHeaderFieldsTooLarge,
 	fault.ReasonStorageFull:      http.StatusInsufficientStorage,
 	fault.ReasonQuotaExceeded:    http.StatusInsufficientStorage,
 	fault.ReasonMethodNotAllowed: http.StatusMethodNotAllowed,

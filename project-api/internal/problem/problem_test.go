@@ -44,7 +44,7 @@ func TestStatusOfEveryCode(t *testing.T) {
 
 // Where a reason says more than its code, the reason decides; no other does.
 func TestStatusOfEveryReason(t *testing.T) {
-	own := map[string]int{fault.ReasonBodyTooLarge: 413, fault.ReasonStorageFull: 507, fault.ReasonQuotaExceeded: 507, fault.ReasonMethodNotAllowed: 405}
+	own := map[string]int{fault.ReasonBodyTooLarge: 413, fault.ReasonStorageFull: 507, fault.ReasonQuotaExceeded: 507, fault.ReasonMethodNotAllowed: 405, fault.ReasonHeadersTooLarge: 431}
 	for reason := range fault.Reasons {
 		for code, want := range statuses {
 			if status, ok := own[reason]; ok {

@@ -8,6 +8,7 @@ import (
 	"clinsource/dicom-rpc/dicomservice"
 	"clinsource/epro-rpc/eproservice"
 	"clinsource/internal/auth"
+	"clinsource/internal/limits"
 	"clinsource/project-api/internal/config"
 	"clinsource/subject-rpc/medicationservice"
 	"clinsource/subject-rpc/subjectservice"
@@ -16,7 +17,7 @@ import (
 
 // ServiceContext is what every handler and logic gets.
 type ServiceContext struct {
-	Verifier      *auth.Verifier
+	Gate          *limits.Gate
 	Budgets       config.Budgets
 	VitalsRpc     vitalsservice.VitalsService
 	DicomRpc      dicomservice.DicomService
@@ -31,7 +32,11 @@ func NewServiceContext(c config.Config) (*ServiceContext, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &ServiceContext{Verifier: verifier, Budgets: c.Budgets}
+	gate, err := limits.New(c.Limits, verifier)
+	if err != nil {
+		return nil, err
+	}
+	s := &ServiceContext{Gate: gate, Budgets: c.Budgets}
 	if s.VitalsRpc, err = vitalsservice.New(c.VitalsRpc); err != nil {
 		return nil, fmt.Errorf("VitalsRpc: %w", err)
 	}

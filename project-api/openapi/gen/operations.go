@@ -125,7 +125,7 @@ type refusal struct{ status, name string }
 func refusals(operation *yaml.Node) []refusal {
 	list := []refusal{{"400", "BadRequest"}, {"500", "Internal"}}
 	if security := child(operation, "security"); security == nil || len(security.Content) > 0 {
-		list = append(list, refusal{"401", "Unauthorized"}, refusal{"403", "Forbidden"}, refusal{"429", "TooMany"},
+		list = append(list, refusal{"401", "Unauthorized"}, refusal{"403", "Forbidden"}, refusal{"429", "TooMany"}, refusal{"431", "HeadersTooLarge"},
 			refusal{"503", "Unavailable"}, refusal{"504", "Timeout"})
 	}
 	if at(operation, "requestBody", "content", "application/json") != nil {
