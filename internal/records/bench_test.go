@@ -55,7 +55,7 @@ func BenchmarkList64(b *testing.B) {
 	b.SetParallelism(32)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			if _, _, err := store.List(ctx, everything, "x", page.Request{Size: 50}); err != nil {
+			if _, _, err := store.List(ctx, everything, records.Wanted{Patient: "x"}, page.Request{Size: 50}); err != nil {
 				b.Error(err)
 				return
 			}

@@ -40,14 +40,66 @@ func count(ctx context.Context, tx *sqldb.Tx, r *Record, tallies map[string]int6
 	if err := tx.QueryRow(ctx, addTotal, r.Project, r.Site, "", queried, firsts, r.At.UnixMicro()).Scan(&n); err != nil {
 		return err
 	}
+	return addTallies(ctx, tx, r, tallies, 1)
+}
+
+func addTallies(ctx context.Context, tx *sqldb.Tx, r *Record, tallies map[string]int64, times int64) error {
 	for _, name := range slices.Sorted(maps.Keys(tallies)) { // In one order: writers of PostgreSQL lock the rows as they go.
 		for _, patient := range []string{r.Patient, ""} {
-			if _, err := tx.Exec(ctx, addTally, r.Project, r.Site, patient, name, tallies[name]); err != nil {
+			if _, err := tx.Exec(ctx, addTally, r.Project, r.Site, patient, name, times*tallies[name]); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+const dropTotal = `UPDATE record_totals SET records = records - 1, queried = queried - $4, subjects = subjects - $5
+ WHERE project_id = $1 AND site_id = $2 AND patient_id = $3 RETURNING records, newest_us`
+
+// uncount takes out of the totals what count added, for a version that lists no
+// longer show.
+func uncount(ctx context.Context, tx *sqldb.Tx, r *Record, tallies map[string]int64) error {
+	var queried, lasts, n, newest int64
+	if r.Queried() {
+		queried = 1
+	}
+	if err := tx.QueryRow(ctx, dropTotal, r.Project, r.Site, r.Patient, queried, int64(0)).Scan(&n, &newest); err != nil {
+		return err
+	}
+	if n == 0 {
+		lasts = 1
+	}
+	if newest == r.At.UnixMicro() {
+		if err := renewNewest(ctx, tx, r); err != nil {
+			return err
+		}
+	}
+	if err := tx.QueryRow(ctx, dropTotal, r.Project, r.Site, "", queried, lasts).Scan(&n, &newest); err != nil {
+		return err
+	}
+	if newest == r.At.UnixMicro() {
+		if err := renewSitesNewest(ctx, tx, r); err != nil {
+			return err
+		}
+	}
+	return addTallies(ctx, tx, r, tallies, -1)
+}
+
+// renewNewest finds a subject's newest time among the records that still count.
+func renewNewest(ctx context.Context, tx *sqldb.Tx, r *Record) error {
+	_, err := tx.Exec(ctx, `UPDATE record_totals SET newest_us = COALESCE((SELECT MAX(r.at_us) FROM records r
+  WHERE r.project_id = $1 AND r.site_id = $2 AND r.patient_id = $3 AND `+notHidden+`)), 0)
+ WHERE project_id = $1 AND site_id = $2 AND patient_id = $3`, r.Project, r.Site, r.Patient)
+	return err
+}
+
+// renewSitesNewest finds a site's newest time among those of its subjects.
+func renewSitesNewest(ctx context.Context, tx *sqldb.Tx, r *Record) error {
+	_, err := tx.Exec(ctx, `UPDATE record_totals SET newest_us = COALESCE((SELECT MAX(t.newest_us) FROM record_totals t
+  WHERE t.project_id = $1 AND t.site_id = $2 AND t.patient_id <> ''), 0)
+ WHERE project_id = $1 AND site_id = $2 AND patient_id = ''`, r.Project, r.Site)
+	return err
 }
 
 // maxTallies bounds the named counts of a summary, the greatest first: a caller
@@ -84,7 +136,7 @@ func (s *Store) Summarize(ctx context.Context, scope auth.Scope, patient string)
 	}
 	limit := f.Arg(int64(maxTallies))
 	rows, err := s.db.Query(ctx, `SELECT name, SUM(n) FROM record_tallies
- WHERE project_id = $1 AND patient_id = $2`+f.Where+` GROUP BY name ORDER BY SUM(n) DESC, name LIMIT `+limit, f.Args...)
+ WHERE project_id = $1 AND patient_id = $2`+f.Where+` GROUP BY name HAVING SUM(n) > 0 ORDER BY SUM(n) DESC, name LIMIT `+limit, f.Args...)
 	if err != nil {
 		return sum, Fault(err)
 	}

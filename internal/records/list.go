@@ -13,10 +13,21 @@ import (
 	recordpb "clinsource/proto/record"
 )
 
+// notHidden leaves to a SELECT from records r the newest version of each record
+// that is not voided.
+const notHidden = `NOT EXISTS (SELECT 1 FROM hidden_versions h
+  WHERE h.project_id = r.project_id AND h.record_id = r.record_id AND h.version = r.version`
+
+// Wanted is which records a list is asked for.
+type Wanted struct {
+	Patient string // One subject's, or "" for all.
+	Voided  bool   // Voided ones too.
+}
+
 // List gives a page of the records in the scope, newest first, and the token of
-// the next page; patient narrows it to one subject. The read is audited.
-func (s *Store) List(ctx context.Context, scope auth.Scope, patient string, p page.Request) ([]*Record, string, error) {
-	patient, err := narrow(scope, patient)
+// the next page: the newest version of each. The read is audited.
+func (s *Store) List(ctx context.Context, scope auth.Scope, want Wanted, p page.Request) ([]*Record, string, error) {
+	patient, err := narrow(scope, want.Patient)
 	if err != nil {
 		return nil, "", err
 	}
@@ -25,6 +36,11 @@ func (s *Store) List(ctx context.Context, scope auth.Scope, patient string, p pa
 		f.And("r.patient_id = " + f.Arg(patient))
 	}
 	f.Sites("r.site_id", scope)
+	if want.Voided {
+		f.And(notHidden + " AND h.voided = 0)")
+	} else {
+		f.And(notHidden + ")")
+	}
 	if p.After != nil {
 		f.And("(r.at_us, r.record_id) < (" + f.Arg(p.After.At) + ", " + f.Arg(p.After.ID) + ")")
 	}

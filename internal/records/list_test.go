@@ -51,7 +51,7 @@ func TestARecordBetweenPagesMovesNothing(t *testing.T) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		one, next, err := f.store.List(f.ctx, everything, "", first)
+		one, next, err := f.store.List(f.ctx, everything, records.Wanted{}, first)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -62,7 +62,7 @@ func TestARecordBetweenPagesMovesNothing(t *testing.T) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		two, next, err := f.store.List(f.ctx, everything, "", second)
+		two, next, err := f.store.List(f.ctx, everything, records.Wanted{}, second)
 		if err != nil || next != "" || len(one) != 2 || len(two) != 2 || one[1].At.Sub(two[0].At) != time.Hour {
 			f.Errorf("the pages are %d and %d records, next %q, %v", len(one), len(two), next, err)
 		}
@@ -140,7 +140,7 @@ func TestAnotherPatientIsUnseen(t *testing.T) {
 			f.Fatal(err)
 		}
 		for _, patient := range []string{"y", "w"} {
-			list, _, err := f.store.List(f.ctx, own, patient, first)
+			list, _, err := f.store.List(f.ctx, own, records.Wanted{Patient: patient}, first)
 			isFault(f.T, err, codes.NotFound, fault.ReasonSubjectNotFound)
 			_, err = f.store.Summarize(f.ctx, own, patient)
 			isFault(f.T, err, codes.NotFound, fault.ReasonSubjectNotFound)

@@ -101,16 +101,16 @@ func (s *Store) unverified(ctx context.Context) ([]unverified, error) {
 
 func (s *Store) settle(ctx context.Context, u unverified, right bool) error {
 	return s.db.Write(ctx, func(tx *sqldb.Tx) error {
-		action, statement := "verify", `DELETE FROM unverified_records WHERE project_id = $1 AND record_id = $2 AND failed = 0`
+		action, statement := "verify", `DELETE FROM unverified_records WHERE project_id = $1 AND record_id = $2 AND at_us = $3 AND failed = 0`
 		if !right {
-			action, statement = "verify-failed", `UPDATE unverified_records SET failed = 1 WHERE project_id = $1 AND record_id = $2 AND failed = 0`
+			action, statement = "verify-failed", `UPDATE unverified_records SET failed = 1 WHERE project_id = $1 AND record_id = $2 AND at_us = $3 AND failed = 0`
 		}
-		done, err := tx.Exec(ctx, statement, u.project, u.id)
+		done, err := tx.Exec(ctx, statement, u.project, u.id, u.at.UnixMicro())
 		if err != nil {
 			return err
 		}
 		if n, err := done.RowsAffected(); err != nil || n == 0 {
-			return err // Another replica was faster, and has said so in the audit.
+			return err // Another replica was faster, and has said so in the audit; or a correction changed the time.
 		}
 		return audit.Insert(ctx, tx, clock.Now(), audit.Event{
 			Action: action, Kind: s.kind, Project: u.project, Site: u.site, Patient: u.patient, Record: u.id, Version: 1,

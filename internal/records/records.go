@@ -7,7 +7,9 @@
 // Exactly once: a record is known by the caller's client_record_id, unique in
 // the project for ever, or without one by the hash of its content. The same id
 // with the same content gives the first record again; other content is
-// AlreadyExists. Where the content itself is the identity (Draft.ByContent: an
+// AlreadyExists. A correction (Amend, Void) is a new version beside the old ones;
+// lists, counts and what a service derives (Derived) see the newest version only.
+// Where the content itself is the identity (Draft.ByContent: an
 // image is its bytes), the same content is the same record under every id.
 package records
 
@@ -41,6 +43,21 @@ type Record struct {
 	Received               time.Time
 	Content                []byte // JSON of what came, as wirejson writes it.
 	Findings               []*recordpb.Finding
+	Actor                  string // Who made this version.
+	Reason                 string // Why, for a correction.
+	Voided                 bool   // This version says that the record counts no more.
+}
+
+// Change tells in the contract's terms what made the version.
+func (r *Record) Change() *recordpb.Change {
+	c := &recordpb.Change{Action: recordpb.ChangeAction_CREATED, Actor: r.Actor, Reason: r.Reason}
+	switch {
+	case r.Voided:
+		c.Action = recordpb.ChangeAction_VOIDED
+	case r.Version > 1:
+		c.Action = recordpb.ChangeAction_AMENDED
+	}
+	return c
 }
 
 // Queried says whether somebody at the site should look at the record.
@@ -63,6 +80,7 @@ type Draft struct {
 	Role       auth.Role        // The role that allowed it, for the audit row.
 	Unverified bool             // Taken on the registry's last known answer.
 	Tallies    map[string]int64 // Named counts to add to.
+	Fields     []string         // What a correction changed, for the audit row.
 	Keys       []string         // What else Prepare relies on that a record of another site could change: sqldb.Key.
 	// Prepare may read in the transaction and add findings before the record is
 	// written; it must assign, not append, what a second run would double.
@@ -83,13 +101,31 @@ func HashOf(content ...[]byte) string {
 
 // Store keeps the records of one kind.
 type Store struct {
-	db   *sqldb.DB
-	kind auth.Kind
+	db      *sqldb.DB
+	kind    auth.Kind
+	derived Derived
 }
 
 // NewStore makes the store of a kind on a database whose migrations include
 // WithSchema.
 func NewStore(db *sqldb.DB, kind auth.Kind) *Store { return &Store{db: db, kind: kind} }
+
+// Derived is how a service's own counts and tables follow a record that is
+// corrected: made of the stored record, because nobody sends what was before. The
+// zero value derives nothing.
+type Derived struct {
+	// Tallies gives the named counts that the record was added to.
+	Tallies func(r *Record) (map[string]int64, error)
+	// Forget takes out of the service's own tables what they have of a version that
+	// lists no longer show, in its transaction.
+	Forget func(ctx context.Context, tx *sqldb.Tx, r *Record) error
+}
+
+// Deriving tells the store what the service derives, and gives the store.
+func (s *Store) Deriving(d Derived) *Store {
+	s.derived = d
+	return s
+}
 
 // DB gives the database, for what a service keeps beside its records.
 func (s *Store) DB() *sqldb.DB { return s.db }
@@ -97,7 +133,7 @@ func (s *Store) DB() *sqldb.DB { return s.db }
 // Put writes the draft, or finds the record that it became before; created says
 // which. It answers AlreadyExists if the id holds other content.
 func (s *Store) Put(ctx context.Context, d Draft) (stored *Record, created bool, err error) {
-	if err := d.complete(); err != nil {
+	if err := d.complete(ctx); err != nil {
 		return nil, false, err
 	}
 	var out outcome // Not to be looked at after an error: the write may still run then.
@@ -112,7 +148,7 @@ func (s *Store) Put(ctx context.Context, d Draft) (stored *Record, created bool,
 	case err != nil:
 		return nil, false, Fault(err)
 	case out.stored == nil:
-		return nil, false, taken()
+		return nil, false, out.taken()
 	}
 	return out.stored, out.created, nil
 }
@@ -134,8 +170,10 @@ func (s *Store) Known(ctx context.Context, d Draft) (*Record, error) {
 		return err
 	}, d.keys()...)
 	switch {
-	case errors.Is(err, errNameTaken), err == nil && known && out.stored == nil:
+	case errors.Is(err, errNameTaken):
 		return nil, taken()
+	case err == nil && known && out.stored == nil:
+		return nil, out.taken()
 	case err != nil:
 		return nil, Fault(err)
 	}
@@ -161,10 +199,19 @@ func taken() error {
 }
 
 // outcome is what one run of a write came to; nothing stored means that the
-// name is taken.
+// name is taken, by a record that was voided or one with other content.
 type outcome struct {
 	stored  *Record
 	created bool
+	voided  bool
+}
+
+// taken is the refusal of a write that came to nothing.
+func (o outcome) taken() error {
+	if o.voided {
+		return fault.Exists(fault.ReasonIDTaken, "this record was voided; what was voided by mistake is sent under a new client_record_id")
+	}
+	return taken()
 }
 
 func (s *Store) put(ctx context.Context, tx *sqldb.Tx, d *Draft) (outcome, error) {
@@ -180,10 +227,18 @@ func (s *Store) put(ctx context.Context, tx *sqldb.Tx, d *Draft) (outcome, error
 		return outcome{}, nil
 	}
 	r, err := newest(ctx, tx, d.Project, held.record)
+	switch {
+	case err != nil:
+		return outcome{}, err
+	case r.Voided:
+		return outcome{voided: true}, nil
+	case r.Version > 1: // The first record is the answer, whatever became of it.
+		r, err = version(ctx, tx, d.Project, held.record, 1)
+	}
 	return outcome{stored: r}, err
 }
 
-func (d *Draft) complete() error {
+func (d *Draft) complete(ctx context.Context) error {
 	if d.ID == "" {
 		id, err := uuid.NewV7()
 		if err != nil {
@@ -191,7 +246,7 @@ func (d *Draft) complete() error {
 		}
 		d.ID = id.String()
 	}
-	d.Version, d.Received = 1, clock.Now()
+	d.Version, d.Received, d.Actor = 1, clock.Now(), auth.UserFrom(ctx).Subject
 	if d.At.IsZero() {
 		d.At = d.Received
 	}
@@ -263,15 +318,8 @@ func (s *Store) write(ctx context.Context, tx *sqldb.Tx, d *Draft, r *Record) er
 			return err
 		}
 	}
-	findings, err := encodeFindings(r.Findings)
+	digest, err := insertVersion(ctx, tx, r, "")
 	if err != nil {
-		return err
-	}
-	if _, err := tx.Exec(ctx, `INSERT INTO records
- (project_id, record_id, version, site_id, patient_id, client_record_id, at_us, received_us, content, findings)
- VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		r.Project, r.ID, int64(r.Version), r.Site, r.Patient, r.ClientRecordID, r.At.UnixMicro(), r.Received.UnixMicro(),
-		string(r.Content), findings); err != nil {
 		return err
 	}
 	if err := count(ctx, tx, r, d.Tallies); err != nil {
@@ -291,35 +339,72 @@ func (s *Store) write(ctx context.Context, tx *sqldb.Tx, d *Draft, r *Record) er
 	}
 	return audit.Insert(ctx, tx, r.Received, audit.Event{
 		Action: "create", Kind: s.kind, Role: d.Role, Project: r.Project, Site: r.Site, Patient: r.Patient,
-		Record: r.ID, Version: r.Version, Digest: r.digest(findings),
+		Record: r.ID, Version: r.Version, Digest: digest,
 	})
 }
 
 // digest is what the audit row says of a version: the hash of its row as it is
-// stored, so that an edited record is found beside an untouched log.
-func (r *Record) digest(findings string) string {
+// stored, so that an edited record is found beside an untouched log. Rows from
+// before corrections were known have no actor, and their digests none of the last
+// parts.
+func (r *Record) digest(findings, correctionHash string) string {
 	number := func(n int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }
-	return HashOf([]byte(r.Project), []byte(r.ID), number(int64(r.Version)), []byte(r.Site), []byte(r.Patient), []byte(r.ClientRecordID),
-		number(r.At.UnixMicro()), number(r.Received.UnixMicro()), r.Content, []byte(findings))
+	parts := [][]byte{[]byte(r.Project), []byte(r.ID), number(int64(r.Version)), []byte(r.Site), []byte(r.Patient), []byte(r.ClientRecordID),
+		number(r.At.UnixMicro()), number(r.Received.UnixMicro()), r.Content, []byte(findings)}
+	if r.Actor != "" || r.Reason != "" || r.Voided || correctionHash != "" {
+		parts = append(parts, []byte(r.Actor), []byte(r.Reason), number(r.voided()), []byte(correctionHash))
+	}
+	return HashOf(parts...)
 }
 
-const columns = `r.project_id, r.record_id, r.version, r.site_id, r.patient_id, r.client_record_id, r.at_us, r.received_us, r.content, r.findings`
+// voided is the column's value.
+func (r *Record) voided() int64 {
+	if r.Voided {
+		return 1
+	}
+	return 0
+}
+
+// insertVersion writes a version and gives its digest; correctionHash is empty for
+// the first one.
+func insertVersion(ctx context.Context, tx *sqldb.Tx, r *Record, correctionHash string) (digest string, err error) {
+	findings, err := encodeFindings(r.Findings)
+	if err != nil {
+		return "", err
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO records
+ (project_id, record_id, version, site_id, patient_id, client_record_id, at_us, received_us, content, findings, actor, reason, voided, correction_hash)
+ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+		r.Project, r.ID, int64(r.Version), r.Site, r.Patient, r.ClientRecordID, r.At.UnixMicro(), r.Received.UnixMicro(),
+		string(r.Content), findings, r.Actor, r.Reason, r.voided(), correctionHash)
+	return r.digest(findings, correctionHash), err
+}
+
+const columns = `r.project_id, r.record_id, r.version, r.site_id, r.patient_id, r.client_record_id, r.at_us, r.received_us, r.content, r.findings,
+ r.actor, r.reason, r.voided`
 
 func newest(ctx context.Context, tx *sqldb.Tx, project, id string) (*Record, error) {
 	return scan(tx.QueryRow(ctx, `SELECT `+columns+` FROM records r
  WHERE r.project_id = $1 AND r.record_id = $2 ORDER BY r.version DESC LIMIT 1`, project, id))
 }
 
+func version(ctx context.Context, tx *sqldb.Tx, project, id string, n int32) (*Record, error) {
+	return scan(tx.QueryRow(ctx, `SELECT `+columns+` FROM records r
+ WHERE r.project_id = $1 AND r.record_id = $2 AND r.version = $3`, project, id, int64(n)))
+}
+
 type scanner interface{ Scan(dest ...any) error }
 
 func scan(row scanner, more ...any) (*Record, error) {
 	var r Record
-	var at, received int64
+	var at, received, voided int64
 	var content, findings string
-	dest := []any{&r.Project, &r.ID, &r.Version, &r.Site, &r.Patient, &r.ClientRecordID, &at, &received, &content, &findings}
+	dest := []any{&r.Project, &r.ID, &r.Version, &r.Site, &r.Patient, &r.ClientRecordID, &at, &received, &content, &findings,
+		&r.Actor, &r.Reason, &voided}
 	if err := row.Scan(append(dest, more...)...); err != nil {
 		return nil, err
 	}
+	r.Voided = voided == 1
 	r.At, r.Received, r.Content = time.UnixMicro(at).UTC(), time.UnixMicro(received).UTC(), []byte(content)
 	var err error
 	r.Findings, err = decodeFindings(findings)

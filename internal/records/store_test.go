@@ -120,7 +120,7 @@ func (f *fixture) ids(scope auth.Scope, patient string, size int32) []string {
 		if err != nil {
 			f.Fatal(err)
 		}
-		list, next, err := f.store.List(f.ctx, scope, patient, p)
+		list, next, err := f.store.List(f.ctx, scope, records.Wanted{Patient: patient}, p)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -139,7 +139,7 @@ func (f *fixture) list(scope auth.Scope) []*records.Record {
 	if err != nil {
 		f.Fatal(err)
 	}
-	list, _, err := f.store.List(f.ctx, scope, "", p)
+	list, _, err := f.store.List(f.ctx, scope, records.Wanted{}, p)
 	if err != nil {
 		f.Fatal(err)
 	}

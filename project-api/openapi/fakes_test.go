@@ -11,6 +11,7 @@ import (
 	dicompb "clinsource/proto/dicom"
 	epropb "clinsource/proto/epro"
 	medicationpb "clinsource/proto/medication"
+	recordpb "clinsource/proto/record"
 	subjectpb "clinsource/proto/subject"
 	vitalspb "clinsource/proto/vitals"
 )
@@ -209,4 +210,40 @@ func failing(err error) func(*svc.ServiceContext) {
 		s.VitalsRpc, s.DicomRpc, s.EproRpc = vitalsFake{err: err}, dicomFake{err: err}, eproFake{err: err}
 		s.SubjectRpc, s.MedicationRpc = subjectFake{err: err}, medicationFake{err: err}
 	}
+}
+
+func (f vitalsFake) AmendVitals(context.Context, *vitalspb.AmendVitalsRequest, ...grpc.CallOption) (*vitalspb.AmendVitalsResponse, error) {
+	return full[*vitalspb.AmendVitalsResponse](f.err)
+}
+
+func (f vitalsFake) VoidVitals(context.Context, *recordpb.VoidRecordRequest, ...grpc.CallOption) (*vitalspb.VoidVitalsResponse, error) {
+	return full[*vitalspb.VoidVitalsResponse](f.err)
+}
+
+func (f vitalsFake) ListVitalsVersions(context.Context, *recordpb.ListRecordVersionsRequest, ...grpc.CallOption) (*vitalspb.ListVitalsVersionsResponse, error) {
+	return full[*vitalspb.ListVitalsVersionsResponse](f.err)
+}
+
+func (f eproFake) AmendReport(context.Context, *epropb.AmendReportRequest, ...grpc.CallOption) (*epropb.AmendReportResponse, error) {
+	return full[*epropb.AmendReportResponse](f.err)
+}
+
+func (f eproFake) VoidReport(context.Context, *recordpb.VoidRecordRequest, ...grpc.CallOption) (*epropb.VoidReportResponse, error) {
+	return full[*epropb.VoidReportResponse](f.err)
+}
+
+func (f eproFake) ListReportVersions(context.Context, *recordpb.ListRecordVersionsRequest, ...grpc.CallOption) (*epropb.ListReportVersionsResponse, error) {
+	return full[*epropb.ListReportVersionsResponse](f.err)
+}
+
+func (f medicationFake) AmendMedication(context.Context, *medicationpb.AmendMedicationRequest, ...grpc.CallOption) (*medicationpb.AmendMedicationResponse, error) {
+	return full[*medicationpb.AmendMedicationResponse](f.err)
+}
+
+func (f medicationFake) VoidMedication(context.Context, *recordpb.VoidRecordRequest, ...grpc.CallOption) (*medicationpb.VoidMedicationResponse, error) {
+	return full[*medicationpb.VoidMedicationResponse](f.err)
+}
+
+func (f medicationFake) ListMedicationVersions(context.Context, *recordpb.ListRecordVersionsRequest, ...grpc.CallOption) (*medicationpb.ListMedicationVersionsResponse, error) {
+	return full[*medicationpb.ListMedicationVersionsResponse](f.err)
 }

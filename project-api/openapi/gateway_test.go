@@ -113,7 +113,12 @@ func (g *gateway) do(t *testing.T, in request) (status int, body []byte) {
 
 // verbs are the endings by which the contract names what the table serves as one
 // route: a subject's verb is split off in the handler.
-var verbs = map[string]string{"POST /v1/projects/{project_id}/subjects/{patient_id}": ":withdraw"}
+var verbs = map[string]string{
+	"POST /v1/projects/{project_id}/subjects/{patient_id}":                         ":withdraw",
+	"POST /v1/projects/{project_id}/subjects/{patient_id}/vitals/{record_id}":      ":void",
+	"POST /v1/projects/{project_id}/subjects/{patient_id}/reports/{record_id}":     ":void",
+	"POST /v1/projects/{project_id}/subjects/{patient_id}/medications/{record_id}": ":void",
+}
 
 // template writes a route's path as the contract does.
 func template(route rest.Route) string {
@@ -180,9 +185,11 @@ func TestQueryParametersAreTheContracts(t *testing.T) {
 
 // example fills the parameters of a path.
 func example(template string) string {
-	return strings.NewReplacer("{project_id}", "p", "{patient_id}", "s-1", "{image_id}", "i-1", "{upload_id}", "u-1",
+	return strings.NewReplacer("{project_id}", "p", "{patient_id}", "s-1", "{record_id}", "r-1", "{image_id}", "i-1", "{upload_id}", "u-1",
 		"{file}", "swagger-ui.css", "{reason}", "TIMEOUT").Replace(template)
 }
+
+const voidBody = `{"base_version":1,"reason":"wrong subject"}`
 
 // requests is one good request per operation that has a body.
 var requests = map[string]request{
@@ -191,6 +198,12 @@ var requests = map[string]request{
 	"createSubject":    {body: `{"patient_id":"s-1","site_id":"s1"}`},
 	"withdrawSubject":  {body: `{"withdrawal_time":"2026-06-20T14:00:00+02:00"}`},
 	"uploadVitals":     {body: `{"measurement_time":"2026-06-01T08:30:00+02:00","heart_rate":{"beats_per_minute":64}}`},
+	"amendVitals":      {body: `{"base_version":1,"reason":"misread","heart_rate":{"beats_per_minute":65},"body_weight":null}`},
+	"voidVitals":       {body: voidBody},
+	"amendReport":      {body: `{"base_version":1,"reason":"misread","authored_time":"2026-06-01T08:30:00Z"}`},
+	"voidReport":       {body: voidBody},
+	"amendMedication":  {body: `{"base_version":1,"reason":"misread","dose":{"value":2},"end_time":null}`},
+	"voidMedication":   {body: voidBody},
 	"submitReport":     {body: `{"questionnaire_id":"q","questionnaire_version":"1","authored_time":"2026-06-01T08:30:00Z","answers":[{"link_id":"a","integer_value":3}]}`},
 	"recordMedication": {body: `{"medication":{"system":"s:1","code":"c"},"dose":{"value":1,"ucum_unit":"mg"},"route":{"system":"s:1","code":"c"},"start_time":"2026-06-01T08:30:00Z"}`},
 	"uploadImage": {body: imageBytes, header: map[string]string{

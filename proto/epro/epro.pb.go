@@ -390,8 +390,9 @@ type Report struct {
 	RecordId             string                 `protobuf:"bytes,9,opt,name=record_id,json=recordId,proto3" json:"record_id,omitempty"`                                     // Id of the report.
 	Version              int32                  `protobuf:"varint,10,opt,name=version,proto3" json:"version,omitempty"`                                                     // Version, from 1.
 	SiteId               string                 `protobuf:"bytes,11,opt,name=site_id,json=siteId,proto3" json:"site_id,omitempty"`                                          // The site when it was written.
-	ReceivedTime         *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=received_time,json=receivedTime,proto3" json:"received_time,omitempty"`                        // When clinsource stored it.
+	ReceivedTime         *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=received_time,json=receivedTime,proto3" json:"received_time,omitempty"`                        // When clinsource stored this version.
 	Findings             []*record.Finding      `protobuf:"bytes,13,rep,name=findings,proto3" json:"findings,omitempty"`                                                    // What the rules found.
+	Change               *record.Change         `protobuf:"bytes,14,opt,name=change,proto3" json:"change,omitempty"`                                                        // What made this version.
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -517,13 +518,21 @@ func (x *Report) GetFindings() []*record.Finding {
 	return nil
 }
 
+func (x *Report) GetChange() *record.Change {
+	if x != nil {
+		return x.Change
+	}
+	return nil
+}
+
 // Which patient's reports to list.
 type GetPatientReportsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	PatientId     string                 `protobuf:"bytes,1,opt,name=patient_id,json=patientId,proto3" json:"patient_id,omitempty"` // Required.
-	ProjectId     string                 `protobuf:"bytes,2,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"` // Optional: if given, the patient must belong to it.
-	PageSize      int32                  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`   // 0 = 50, at most 1000.
-	PageToken     string                 `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"` // From the answer before.
+	PatientId     string                 `protobuf:"bytes,1,opt,name=patient_id,json=patientId,proto3" json:"patient_id,omitempty"`              // Required.
+	ProjectId     string                 `protobuf:"bytes,2,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`              // Optional: if given, the patient must belong to it.
+	PageSize      int32                  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`                // 0 = 50, at most 1000.
+	PageToken     string                 `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`              // From the answer before.
+	IncludeVoided bool                   `protobuf:"varint,5,opt,name=include_voided,json=includeVoided,proto3" json:"include_voided,omitempty"` // List voided reports too, marked by change.action; they never count.
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -586,6 +595,13 @@ func (x *GetPatientReportsRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *GetPatientReportsRequest) GetIncludeVoided() bool {
+	if x != nil {
+		return x.IncludeVoided
+	}
+	return false
+}
+
 // One page of reports, newest authored first; equal times in stable order.
 type GetPatientReportsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -642,9 +658,10 @@ func (x *GetPatientReportsResponse) GetNextPageToken() string {
 // Which project's reports to list.
 type ListReportsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	ProjectId     string                 `protobuf:"bytes,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"` // Required.
-	PageSize      int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`   // 0 = 50, at most 1000.
-	PageToken     string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"` // From the answer before.
+	ProjectId     string                 `protobuf:"bytes,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`              // Required.
+	PageSize      int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`                // 0 = 50, at most 1000.
+	PageToken     string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`              // From the answer before.
+	IncludeVoided bool                   `protobuf:"varint,4,opt,name=include_voided,json=includeVoided,proto3" json:"include_voided,omitempty"` // List voided reports too, marked by change.action; they never count.
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -698,6 +715,13 @@ func (x *ListReportsRequest) GetPageToken() string {
 		return x.PageToken
 	}
 	return ""
+}
+
+func (x *ListReportsRequest) GetIncludeVoided() bool {
+	if x != nil {
+		return x.IncludeVoided
+	}
+	return false
 }
 
 // One page of reports, newest authored first; equal times in stable order.
@@ -883,6 +907,292 @@ func (x *GetReportsSummaryResponse) GetQuestionnaires() map[string]int64 {
 	return nil
 }
 
+// What is corrected in a report. Whose it is, its project and its client_record_id cannot change.
+type AmendReportRequest struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	PatientId            string                 `protobuf:"bytes,1,opt,name=patient_id,json=patientId,proto3" json:"patient_id,omitempty"`                                  // Required: whose report it is.
+	ProjectId            string                 `protobuf:"bytes,2,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`                                  // Optional: if given, the patient must belong to it.
+	RecordId             string                 `protobuf:"bytes,3,opt,name=record_id,json=recordId,proto3" json:"record_id,omitempty"`                                     // Required: the report.
+	QuestionnaireId      string                 `protobuf:"bytes,4,opt,name=questionnaire_id,json=questionnaireId,proto3" json:"questionnaire_id,omitempty"`                // Identifier of the questionnaire.
+	QuestionnaireVersion string                 `protobuf:"bytes,5,opt,name=questionnaire_version,json=questionnaireVersion,proto3" json:"questionnaire_version,omitempty"` // Its version, an identifier.
+	AuthoredTime         *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=authored_time,json=authoredTime,proto3" json:"authored_time,omitempty"`                         // When the patient completed it.
+	SourceTimeText       string                 `protobuf:"bytes,7,opt,name=source_time_text,json=sourceTimeText,proto3" json:"source_time_text,omitempty"`                 // That time as the source wrote it, RFC 3339 with offset.
+	Answers              []*Answer              `protobuf:"bytes,8,rep,name=answers,proto3" json:"answers,omitempty"`                                                       // All answers, 1 to 500: they are replaced as a whole.
+	BaseVersion          int32                  `protobuf:"varint,9,opt,name=base_version,json=baseVersion,proto3" json:"base_version,omitempty"`                           // Required: the version that was looked at, the newest one.
+	Reason               string                 `protobuf:"bytes,10,opt,name=reason,proto3" json:"reason,omitempty"`                                                        // Required: why, in words, 3 letters to 512 bytes; "n/a" and the like are refused.
+	// The fields corrected, as paths (blood_pressure, temperature.value): one that has no value here is removed. Without
+	// any path: all that have a value here. X, X_entered and X_rounded are one field, and so are a time and its text.
+	UpdateMask    []string `protobuf:"bytes,11,rep,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AmendReportRequest) Reset() {
+	*x = AmendReportRequest{}
+	mi := &file_proto_epro_epro_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AmendReportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AmendReportRequest) ProtoMessage() {}
+
+func (x *AmendReportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_epro_epro_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AmendReportRequest.ProtoReflect.Descriptor instead.
+func (*AmendReportRequest) Descriptor() ([]byte, []int) {
+	return file_proto_epro_epro_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *AmendReportRequest) GetPatientId() string {
+	if x != nil {
+		return x.PatientId
+	}
+	return ""
+}
+
+func (x *AmendReportRequest) GetProjectId() string {
+	if x != nil {
+		return x.ProjectId
+	}
+	return ""
+}
+
+func (x *AmendReportRequest) GetRecordId() string {
+	if x != nil {
+		return x.RecordId
+	}
+	return ""
+}
+
+func (x *AmendReportRequest) GetQuestionnaireId() string {
+	if x != nil {
+		return x.QuestionnaireId
+	}
+	return ""
+}
+
+func (x *AmendReportRequest) GetQuestionnaireVersion() string {
+	if x != nil {
+		return x.QuestionnaireVersion
+	}
+	return ""
+}
+
+func (x *AmendReportRequest) GetAuthoredTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AuthoredTime
+	}
+	return nil
+}
+
+func (x *AmendReportRequest) GetSourceTimeText() string {
+	if x != nil {
+		return x.SourceTimeText
+	}
+	return ""
+}
+
+func (x *AmendReportRequest) GetAnswers() []*Answer {
+	if x != nil {
+		return x.Answers
+	}
+	return nil
+}
+
+func (x *AmendReportRequest) GetBaseVersion() int32 {
+	if x != nil {
+		return x.BaseVersion
+	}
+	return 0
+}
+
+func (x *AmendReportRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *AmendReportRequest) GetUpdateMask() []string {
+	if x != nil {
+		return x.UpdateMask
+	}
+	return nil
+}
+
+// What became of the correction.
+type AmendReportResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Report        *Report                `protobuf:"bytes,1,opt,name=report,proto3" json:"report,omitempty"`    // The version that it became.
+	Created       bool                   `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"` // False: it was there already (a resend).
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AmendReportResponse) Reset() {
+	*x = AmendReportResponse{}
+	mi := &file_proto_epro_epro_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AmendReportResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AmendReportResponse) ProtoMessage() {}
+
+func (x *AmendReportResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_epro_epro_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AmendReportResponse.ProtoReflect.Descriptor instead.
+func (*AmendReportResponse) Descriptor() ([]byte, []int) {
+	return file_proto_epro_epro_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *AmendReportResponse) GetReport() *Report {
+	if x != nil {
+		return x.Report
+	}
+	return nil
+}
+
+func (x *AmendReportResponse) GetCreated() bool {
+	if x != nil {
+		return x.Created
+	}
+	return false
+}
+
+// What became of the voided record.
+type VoidReportResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Report        *Report                `protobuf:"bytes,1,opt,name=report,proto3" json:"report,omitempty"`    // The version that says so.
+	Created       bool                   `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"` // False: it was there already (a resend).
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VoidReportResponse) Reset() {
+	*x = VoidReportResponse{}
+	mi := &file_proto_epro_epro_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VoidReportResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VoidReportResponse) ProtoMessage() {}
+
+func (x *VoidReportResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_epro_epro_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VoidReportResponse.ProtoReflect.Descriptor instead.
+func (*VoidReportResponse) Descriptor() ([]byte, []int) {
+	return file_proto_epro_epro_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *VoidReportResponse) GetReport() *Report {
+	if x != nil {
+		return x.Report
+	}
+	return nil
+}
+
+func (x *VoidReportResponse) GetCreated() bool {
+	if x != nil {
+		return x.Created
+	}
+	return false
+}
+
+// One page of versions, the first one first.
+type ListReportVersionsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Versions      []*Report              `protobuf:"bytes,1,rep,name=versions,proto3" json:"versions,omitempty"`                                  // The versions.
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"` // Empty on the last page.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListReportVersionsResponse) Reset() {
+	*x = ListReportVersionsResponse{}
+	mi := &file_proto_epro_epro_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListReportVersionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListReportVersionsResponse) ProtoMessage() {}
+
+func (x *ListReportVersionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_epro_epro_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListReportVersionsResponse.ProtoReflect.Descriptor instead.
+func (*ListReportVersionsResponse) Descriptor() ([]byte, []int) {
+	return file_proto_epro_epro_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ListReportVersionsResponse) GetVersions() []*Report {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
+}
+
+func (x *ListReportVersionsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 var File_proto_epro_epro_proto protoreflect.FileDescriptor
 
 const file_proto_epro_epro_proto_rawDesc = "" +
@@ -918,7 +1228,7 @@ const file_proto_epro_epro_proto_rawDesc = "" +
 	"\trecord_id\x18\x01 \x01(\tR\brecordId\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x05R\aversion\x12+\n" +
 	"\bfindings\x18\x03 \x03(\v2\x0f.record.FindingR\bfindings\x12\x18\n" +
-	"\acreated\x18\x04 \x01(\bR\acreated\"\xa1\x04\n" +
+	"\acreated\x18\x04 \x01(\bR\acreated\"\xc9\x04\n" +
 	"\x06Report\x12\x1d\n" +
 	"\n" +
 	"patient_id\x18\x01 \x01(\tR\tpatientId\x12\x1d\n" +
@@ -935,7 +1245,8 @@ const file_proto_epro_epro_proto_rawDesc = "" +
 	" \x01(\x05R\aversion\x12\x17\n" +
 	"\asite_id\x18\v \x01(\tR\x06siteId\x12?\n" +
 	"\rreceived_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\freceivedTime\x12+\n" +
-	"\bfindings\x18\r \x03(\v2\x0f.record.FindingR\bfindings\"\x94\x01\n" +
+	"\bfindings\x18\r \x03(\v2\x0f.record.FindingR\bfindings\x12&\n" +
+	"\x06change\x18\x0e \x01(\v2\x0e.record.ChangeR\x06change\"\xbb\x01\n" +
 	"\x18GetPatientReportsRequest\x12\x1d\n" +
 	"\n" +
 	"patient_id\x18\x01 \x01(\tR\tpatientId\x12\x1d\n" +
@@ -943,16 +1254,18 @@ const file_proto_epro_epro_proto_rawDesc = "" +
 	"project_id\x18\x02 \x01(\tR\tprojectId\x12\x1b\n" +
 	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tR\tpageToken\"k\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\x12%\n" +
+	"\x0einclude_voided\x18\x05 \x01(\bR\rincludeVoided\"k\n" +
 	"\x19GetPatientReportsResponse\x12&\n" +
 	"\areports\x18\x01 \x03(\v2\f.epro.ReportR\areports\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"o\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x96\x01\n" +
 	"\x12ListReportsRequest\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x01 \x01(\tR\tprojectId\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tR\tpageToken\"e\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\x12%\n" +
+	"\x0einclude_voided\x18\x04 \x01(\bR\rincludeVoided\"e\n" +
 	"\x13ListReportsResponse\x12&\n" +
 	"\areports\x18\x01 \x03(\v2\f.epro.ReportR\areports\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"X\n" +
@@ -970,12 +1283,41 @@ const file_proto_epro_epro_proto_rawDesc = "" +
 	"\x0equestionnaires\x18\x05 \x03(\v23.epro.GetReportsSummaryResponse.QuestionnairesEntryR\x0equestionnaires\x1aA\n" +
 	"\x13QuestionnairesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x012\xc4\x02\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xbe\x03\n" +
+	"\x12AmendReportRequest\x12\x1d\n" +
+	"\n" +
+	"patient_id\x18\x01 \x01(\tR\tpatientId\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x02 \x01(\tR\tprojectId\x12\x1b\n" +
+	"\trecord_id\x18\x03 \x01(\tR\brecordId\x12)\n" +
+	"\x10questionnaire_id\x18\x04 \x01(\tR\x0fquestionnaireId\x123\n" +
+	"\x15questionnaire_version\x18\x05 \x01(\tR\x14questionnaireVersion\x12?\n" +
+	"\rauthored_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\fauthoredTime\x12(\n" +
+	"\x10source_time_text\x18\a \x01(\tR\x0esourceTimeText\x12&\n" +
+	"\aanswers\x18\b \x03(\v2\f.epro.AnswerR\aanswers\x12!\n" +
+	"\fbase_version\x18\t \x01(\x05R\vbaseVersion\x12\x16\n" +
+	"\x06reason\x18\n" +
+	" \x01(\tR\x06reason\x12\x1f\n" +
+	"\vupdate_mask\x18\v \x03(\tR\n" +
+	"updateMask\"U\n" +
+	"\x13AmendReportResponse\x12$\n" +
+	"\x06report\x18\x01 \x01(\v2\f.epro.ReportR\x06report\x12\x18\n" +
+	"\acreated\x18\x02 \x01(\bR\acreated\"T\n" +
+	"\x12VoidReportResponse\x12$\n" +
+	"\x06report\x18\x01 \x01(\v2\f.epro.ReportR\x06report\x12\x18\n" +
+	"\acreated\x18\x02 \x01(\bR\acreated\"n\n" +
+	"\x1aListReportVersionsResponse\x12(\n" +
+	"\bversions\x18\x01 \x03(\v2\f.epro.ReportR\bversions\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xa6\x04\n" +
 	"\vEproService\x12E\n" +
 	"\fSubmitReport\x12\x19.epro.SubmitReportRequest\x1a\x1a.epro.SubmitReportResponse\x12T\n" +
 	"\x11GetPatientReports\x12\x1e.epro.GetPatientReportsRequest\x1a\x1f.epro.GetPatientReportsResponse\x12B\n" +
 	"\vListReports\x12\x18.epro.ListReportsRequest\x1a\x19.epro.ListReportsResponse\x12T\n" +
-	"\x11GetReportsSummary\x12\x1e.epro.GetReportsSummaryRequest\x1a\x1f.epro.GetReportsSummaryResponseB\x17Z\x15clinsource/proto/eprob\x06proto3"
+	"\x11GetReportsSummary\x12\x1e.epro.GetReportsSummaryRequest\x1a\x1f.epro.GetReportsSummaryResponse\x12B\n" +
+	"\vAmendReport\x12\x18.epro.AmendReportRequest\x1a\x19.epro.AmendReportResponse\x12A\n" +
+	"\n" +
+	"VoidReport\x12\x19.record.VoidRecordRequest\x1a\x18.epro.VoidReportResponse\x12Y\n" +
+	"\x12ListReportVersions\x12!.record.ListRecordVersionsRequest\x1a .epro.ListReportVersionsResponseB\x17Z\x15clinsource/proto/eprob\x06proto3"
 
 var (
 	file_proto_epro_epro_proto_rawDescOnce sync.Once
@@ -989,49 +1331,68 @@ func file_proto_epro_epro_proto_rawDescGZIP() []byte {
 	return file_proto_epro_epro_proto_rawDescData
 }
 
-var file_proto_epro_epro_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_proto_epro_epro_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_proto_epro_epro_proto_goTypes = []any{
-	(*Answer)(nil),                    // 0: epro.Answer
-	(*SubmitReportRequest)(nil),       // 1: epro.SubmitReportRequest
-	(*SubmitReportResponse)(nil),      // 2: epro.SubmitReportResponse
-	(*Report)(nil),                    // 3: epro.Report
-	(*GetPatientReportsRequest)(nil),  // 4: epro.GetPatientReportsRequest
-	(*GetPatientReportsResponse)(nil), // 5: epro.GetPatientReportsResponse
-	(*ListReportsRequest)(nil),        // 6: epro.ListReportsRequest
-	(*ListReportsResponse)(nil),       // 7: epro.ListReportsResponse
-	(*GetReportsSummaryRequest)(nil),  // 8: epro.GetReportsSummaryRequest
-	(*GetReportsSummaryResponse)(nil), // 9: epro.GetReportsSummaryResponse
-	nil,                               // 10: epro.GetReportsSummaryResponse.QuestionnairesEntry
-	(*record.Coding)(nil),             // 11: record.Coding
-	(*timestamppb.Timestamp)(nil),     // 12: google.protobuf.Timestamp
-	(*record.Finding)(nil),            // 13: record.Finding
+	(*Answer)(nil),                           // 0: epro.Answer
+	(*SubmitReportRequest)(nil),              // 1: epro.SubmitReportRequest
+	(*SubmitReportResponse)(nil),             // 2: epro.SubmitReportResponse
+	(*Report)(nil),                           // 3: epro.Report
+	(*GetPatientReportsRequest)(nil),         // 4: epro.GetPatientReportsRequest
+	(*GetPatientReportsResponse)(nil),        // 5: epro.GetPatientReportsResponse
+	(*ListReportsRequest)(nil),               // 6: epro.ListReportsRequest
+	(*ListReportsResponse)(nil),              // 7: epro.ListReportsResponse
+	(*GetReportsSummaryRequest)(nil),         // 8: epro.GetReportsSummaryRequest
+	(*GetReportsSummaryResponse)(nil),        // 9: epro.GetReportsSummaryResponse
+	(*AmendReportRequest)(nil),               // 10: epro.AmendReportRequest
+	(*AmendReportResponse)(nil),              // 11: epro.AmendReportResponse
+	(*VoidReportResponse)(nil),               // 12: epro.VoidReportResponse
+	(*ListReportVersionsResponse)(nil),       // 13: epro.ListReportVersionsResponse
+	nil,                                      // 14: epro.GetReportsSummaryResponse.QuestionnairesEntry
+	(*record.Coding)(nil),                    // 15: record.Coding
+	(*timestamppb.Timestamp)(nil),            // 16: google.protobuf.Timestamp
+	(*record.Finding)(nil),                   // 17: record.Finding
+	(*record.Change)(nil),                    // 18: record.Change
+	(*record.VoidRecordRequest)(nil),         // 19: record.VoidRecordRequest
+	(*record.ListRecordVersionsRequest)(nil), // 20: record.ListRecordVersionsRequest
 }
 var file_proto_epro_epro_proto_depIdxs = []int32{
-	11, // 0: epro.Answer.coding_value:type_name -> record.Coding
-	12, // 1: epro.SubmitReportRequest.authored_time:type_name -> google.protobuf.Timestamp
+	15, // 0: epro.Answer.coding_value:type_name -> record.Coding
+	16, // 1: epro.SubmitReportRequest.authored_time:type_name -> google.protobuf.Timestamp
 	0,  // 2: epro.SubmitReportRequest.answers:type_name -> epro.Answer
-	13, // 3: epro.SubmitReportResponse.findings:type_name -> record.Finding
-	12, // 4: epro.Report.authored_time:type_name -> google.protobuf.Timestamp
+	17, // 3: epro.SubmitReportResponse.findings:type_name -> record.Finding
+	16, // 4: epro.Report.authored_time:type_name -> google.protobuf.Timestamp
 	0,  // 5: epro.Report.answers:type_name -> epro.Answer
-	12, // 6: epro.Report.received_time:type_name -> google.protobuf.Timestamp
-	13, // 7: epro.Report.findings:type_name -> record.Finding
-	3,  // 8: epro.GetPatientReportsResponse.reports:type_name -> epro.Report
-	3,  // 9: epro.ListReportsResponse.reports:type_name -> epro.Report
-	12, // 10: epro.GetReportsSummaryResponse.newest_time:type_name -> google.protobuf.Timestamp
-	10, // 11: epro.GetReportsSummaryResponse.questionnaires:type_name -> epro.GetReportsSummaryResponse.QuestionnairesEntry
-	1,  // 12: epro.EproService.SubmitReport:input_type -> epro.SubmitReportRequest
-	4,  // 13: epro.EproService.GetPatientReports:input_type -> epro.GetPatientReportsRequest
-	6,  // 14: epro.EproService.ListReports:input_type -> epro.ListReportsRequest
-	8,  // 15: epro.EproService.GetReportsSummary:input_type -> epro.GetReportsSummaryRequest
-	2,  // 16: epro.EproService.SubmitReport:output_type -> epro.SubmitReportResponse
-	5,  // 17: epro.EproService.GetPatientReports:output_type -> epro.GetPatientReportsResponse
-	7,  // 18: epro.EproService.ListReports:output_type -> epro.ListReportsResponse
-	9,  // 19: epro.EproService.GetReportsSummary:output_type -> epro.GetReportsSummaryResponse
-	16, // [16:20] is the sub-list for method output_type
-	12, // [12:16] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	16, // 6: epro.Report.received_time:type_name -> google.protobuf.Timestamp
+	17, // 7: epro.Report.findings:type_name -> record.Finding
+	18, // 8: epro.Report.change:type_name -> record.Change
+	3,  // 9: epro.GetPatientReportsResponse.reports:type_name -> epro.Report
+	3,  // 10: epro.ListReportsResponse.reports:type_name -> epro.Report
+	16, // 11: epro.GetReportsSummaryResponse.newest_time:type_name -> google.protobuf.Timestamp
+	14, // 12: epro.GetReportsSummaryResponse.questionnaires:type_name -> epro.GetReportsSummaryResponse.QuestionnairesEntry
+	16, // 13: epro.AmendReportRequest.authored_time:type_name -> google.protobuf.Timestamp
+	0,  // 14: epro.AmendReportRequest.answers:type_name -> epro.Answer
+	3,  // 15: epro.AmendReportResponse.report:type_name -> epro.Report
+	3,  // 16: epro.VoidReportResponse.report:type_name -> epro.Report
+	3,  // 17: epro.ListReportVersionsResponse.versions:type_name -> epro.Report
+	1,  // 18: epro.EproService.SubmitReport:input_type -> epro.SubmitReportRequest
+	4,  // 19: epro.EproService.GetPatientReports:input_type -> epro.GetPatientReportsRequest
+	6,  // 20: epro.EproService.ListReports:input_type -> epro.ListReportsRequest
+	8,  // 21: epro.EproService.GetReportsSummary:input_type -> epro.GetReportsSummaryRequest
+	10, // 22: epro.EproService.AmendReport:input_type -> epro.AmendReportRequest
+	19, // 23: epro.EproService.VoidReport:input_type -> record.VoidRecordRequest
+	20, // 24: epro.EproService.ListReportVersions:input_type -> record.ListRecordVersionsRequest
+	2,  // 25: epro.EproService.SubmitReport:output_type -> epro.SubmitReportResponse
+	5,  // 26: epro.EproService.GetPatientReports:output_type -> epro.GetPatientReportsResponse
+	7,  // 27: epro.EproService.ListReports:output_type -> epro.ListReportsResponse
+	9,  // 28: epro.EproService.GetReportsSummary:output_type -> epro.GetReportsSummaryResponse
+	11, // 29: epro.EproService.AmendReport:output_type -> epro.AmendReportResponse
+	12, // 30: epro.EproService.VoidReport:output_type -> epro.VoidReportResponse
+	13, // 31: epro.EproService.ListReportVersions:output_type -> epro.ListReportVersionsResponse
+	25, // [25:32] is the sub-list for method output_type
+	18, // [18:25] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_proto_epro_epro_proto_init() }
@@ -1053,7 +1414,7 @@ func file_proto_epro_epro_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_epro_epro_proto_rawDesc), len(file_proto_epro_epro_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -11,6 +11,7 @@
 package epro
 
 import (
+	record "clinsource/proto/record"
 	context "context"
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
@@ -23,10 +24,13 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	EproService_SubmitReport_FullMethodName      = "/epro.EproService/SubmitReport"
-	EproService_GetPatientReports_FullMethodName = "/epro.EproService/GetPatientReports"
-	EproService_ListReports_FullMethodName       = "/epro.EproService/ListReports"
-	EproService_GetReportsSummary_FullMethodName = "/epro.EproService/GetReportsSummary"
+	EproService_SubmitReport_FullMethodName       = "/epro.EproService/SubmitReport"
+	EproService_GetPatientReports_FullMethodName  = "/epro.EproService/GetPatientReports"
+	EproService_ListReports_FullMethodName        = "/epro.EproService/ListReports"
+	EproService_GetReportsSummary_FullMethodName  = "/epro.EproService/GetReportsSummary"
+	EproService_AmendReport_FullMethodName        = "/epro.EproService/AmendReport"
+	EproService_VoidReport_FullMethodName         = "/epro.EproService/VoidReport"
+	EproService_ListReportVersions_FullMethodName = "/epro.EproService/ListReportVersions"
 )
 
 // EproServiceClient is the client API for EproService service.
@@ -50,6 +54,20 @@ type EproServiceClient interface {
 	ListReports(ctx context.Context, in *ListReportsRequest, opts ...grpc.CallOption) (*ListReportsResponse, error)
 	// Gives the counts of a project, or of one patient in it. Retry safe.
 	GetReportsSummary(ctx context.Context, in *GetReportsSummaryRequest, opts ...grpc.CallOption) (*GetReportsSummaryResponse, error)
+	// Corrects a report: the fields that update_mask names take what the request says, the others stay, and the
+	// whole is judged as if it came anew. The versions before stay readable (ListReportVersions).
+	// Retry safe: the same base_version, content and reason again answer with the version that they became.
+	// InvalidArgument: refused by a rule, nothing would change, or the reason says nothing.
+	// NotFound: the patient or record is unknown, or not the caller's to see.
+	// Aborted: base_version is not the newest version; the error names that one. Read, merge, send again.
+	// FailedPrecondition: the record is voided, or authored at or after the subject's withdrawal.
+	AmendReport(ctx context.Context, in *AmendReportRequest, opts ...grpc.CallOption) (*AmendReportResponse, error)
+	// Voids a report: it leaves lists, counts and newest values and stays readable; its client_record_id is
+	// never free again. Retry safe, like AmendReport, and with its codes.
+	VoidReport(ctx context.Context, in *record.VoidRecordRequest, opts ...grpc.CallOption) (*VoidReportResponse, error)
+	// Lists all versions of a report, the first one first: who made each, when, why, and what the rules found.
+	// Retry safe. NotFound: the patient or record is unknown, or not the caller's to see.
+	ListReportVersions(ctx context.Context, in *record.ListRecordVersionsRequest, opts ...grpc.CallOption) (*ListReportVersionsResponse, error)
 }
 
 type eproServiceClient struct {
@@ -100,6 +118,36 @@ func (c *eproServiceClient) GetReportsSummary(ctx context.Context, in *GetReport
 	return out, nil
 }
 
+func (c *eproServiceClient) AmendReport(ctx context.Context, in *AmendReportRequest, opts ...grpc.CallOption) (*AmendReportResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AmendReportResponse)
+	err := c.cc.Invoke(ctx, EproService_AmendReport_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *eproServiceClient) VoidReport(ctx context.Context, in *record.VoidRecordRequest, opts ...grpc.CallOption) (*VoidReportResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(VoidReportResponse)
+	err := c.cc.Invoke(ctx, EproService_VoidReport_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *eproServiceClient) ListReportVersions(ctx context.Context, in *record.ListRecordVersionsRequest, opts ...grpc.CallOption) (*ListReportVersionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListReportVersionsResponse)
+	err := c.cc.Invoke(ctx, EproService_ListReportVersions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // EproServiceServer is the server API for EproService service.
 // All implementations must embed UnimplementedEproServiceServer
 // for forward compatibility.
@@ -121,6 +169,20 @@ type EproServiceServer interface {
 	ListReports(context.Context, *ListReportsRequest) (*ListReportsResponse, error)
 	// Gives the counts of a project, or of one patient in it. Retry safe.
 	GetReportsSummary(context.Context, *GetReportsSummaryRequest) (*GetReportsSummaryResponse, error)
+	// Corrects a report: the fields that update_mask names take what the request says, the others stay, and the
+	// whole is judged as if it came anew. The versions before stay readable (ListReportVersions).
+	// Retry safe: the same base_version, content and reason again answer with the version that they became.
+	// InvalidArgument: refused by a rule, nothing would change, or the reason says nothing.
+	// NotFound: the patient or record is unknown, or not the caller's to see.
+	// Aborted: base_version is not the newest version; the error names that one. Read, merge, send again.
+	// FailedPrecondition: the record is voided, or authored at or after the subject's withdrawal.
+	AmendReport(context.Context, *AmendReportRequest) (*AmendReportResponse, error)
+	// Voids a report: it leaves lists, counts and newest values and stays readable; its client_record_id is
+	// never free again. Retry safe, like AmendReport, and with its codes.
+	VoidReport(context.Context, *record.VoidRecordRequest) (*VoidReportResponse, error)
+	// Lists all versions of a report, the first one first: who made each, when, why, and what the rules found.
+	// Retry safe. NotFound: the patient or record is unknown, or not the caller's to see.
+	ListReportVersions(context.Context, *record.ListRecordVersionsRequest) (*ListReportVersionsResponse, error)
 	mustEmbedUnimplementedEproServiceServer()
 }
 
@@ -142,6 +204,15 @@ func (UnimplementedEproServiceServer) ListReports(context.Context, *ListReportsR
 }
 func (UnimplementedEproServiceServer) GetReportsSummary(context.Context, *GetReportsSummaryRequest) (*GetReportsSummaryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetReportsSummary not implemented")
+}
+func (UnimplementedEproServiceServer) AmendReport(context.Context, *AmendReportRequest) (*AmendReportResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AmendReport not implemented")
+}
+func (UnimplementedEproServiceServer) VoidReport(context.Context, *record.VoidRecordRequest) (*VoidReportResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method VoidReport not implemented")
+}
+func (UnimplementedEproServiceServer) ListReportVersions(context.Context, *record.ListRecordVersionsRequest) (*ListReportVersionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListReportVersions not implemented")
 }
 func (UnimplementedEproServiceServer) mustEmbedUnimplementedEproServiceServer() {}
 func (UnimplementedEproServiceServer) testEmbeddedByValue()                     {}
@@ -236,6 +307,60 @@ func _EproService_GetReportsSummary_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _EproService_AmendReport_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AmendReportRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EproServiceServer).AmendReport(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EproService_AmendReport_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EproServiceServer).AmendReport(ctx, req.(*AmendReportRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _EproService_VoidReport_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(record.VoidRecordRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EproServiceServer).VoidReport(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EproService_VoidReport_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EproServiceServer).VoidReport(ctx, req.(*record.VoidRecordRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _EproService_ListReportVersions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(record.ListRecordVersionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EproServiceServer).ListReportVersions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EproService_ListReportVersions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EproServiceServer).ListReportVersions(ctx, req.(*record.ListRecordVersionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // EproService_ServiceDesc is the grpc.ServiceDesc for EproService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -258,6 +383,18 @@ var EproService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetReportsSummary",
 			Handler:    _EproService_GetReportsSummary_Handler,
+		},
+		{
+			MethodName: "AmendReport",
+			Handler:    _EproService_AmendReport_Handler,
+		},
+		{
+			MethodName: "VoidReport",
+			Handler:    _EproService_VoidReport_Handler,
+		},
+		{
+			MethodName: "ListReportVersions",
+			Handler:    _EproService_ListReportVersions_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

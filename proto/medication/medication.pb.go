@@ -298,8 +298,9 @@ type Medication struct {
 	RecordId       string                 `protobuf:"bytes,11,opt,name=record_id,json=recordId,proto3" json:"record_id,omitempty"`                    // Id of the record.
 	Version        int32                  `protobuf:"varint,12,opt,name=version,proto3" json:"version,omitempty"`                                     // Version, from 1.
 	SiteId         string                 `protobuf:"bytes,13,opt,name=site_id,json=siteId,proto3" json:"site_id,omitempty"`                          // The site when it was written.
-	ReceivedTime   *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=received_time,json=receivedTime,proto3" json:"received_time,omitempty"`        // When clinsource stored it.
+	ReceivedTime   *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=received_time,json=receivedTime,proto3" json:"received_time,omitempty"`        // When clinsource stored this version.
 	Findings       []*record.Finding      `protobuf:"bytes,15,rep,name=findings,proto3" json:"findings,omitempty"`                                    // What the rules found.
+	Change         *record.Change         `protobuf:"bytes,16,opt,name=change,proto3" json:"change,omitempty"`                                        // What made this version.
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -439,13 +440,21 @@ func (x *Medication) GetFindings() []*record.Finding {
 	return nil
 }
 
+func (x *Medication) GetChange() *record.Change {
+	if x != nil {
+		return x.Change
+	}
+	return nil
+}
+
 // Whose medication to list.
 type ListMedicationsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	PatientId     string                 `protobuf:"bytes,1,opt,name=patient_id,json=patientId,proto3" json:"patient_id,omitempty"` // Required unless project_id is given.
-	ProjectId     string                 `protobuf:"bytes,2,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"` // If given, the patient must belong to it; alone: the whole project.
-	PageSize      int32                  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`   // 0 = 50, at most 1000.
-	PageToken     string                 `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"` // From the answer before.
+	PatientId     string                 `protobuf:"bytes,1,opt,name=patient_id,json=patientId,proto3" json:"patient_id,omitempty"`              // Required unless project_id is given.
+	ProjectId     string                 `protobuf:"bytes,2,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`              // If given, the patient must belong to it; alone: the whole project.
+	PageSize      int32                  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`                // 0 = 50, at most 1000.
+	PageToken     string                 `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`              // From the answer before.
+	IncludeVoided bool                   `protobuf:"varint,5,opt,name=include_voided,json=includeVoided,proto3" json:"include_voided,omitempty"` // List voided records too, marked by change.action; they never count.
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -506,6 +515,13 @@ func (x *ListMedicationsRequest) GetPageToken() string {
 		return x.PageToken
 	}
 	return ""
+}
+
+func (x *ListMedicationsRequest) GetIncludeVoided() bool {
+	if x != nil {
+		return x.IncludeVoided
+	}
+	return false
 }
 
 // One page of records, newest start first; equal times in stable order.
@@ -691,6 +707,308 @@ func (x *GetMedicationsSummaryResponse) GetOngoing() int64 {
 	return 0
 }
 
+// What is corrected in a record. Whose it is, its project and its client_record_id cannot change.
+type AmendMedicationRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PatientId     string                 `protobuf:"bytes,1,opt,name=patient_id,json=patientId,proto3" json:"patient_id,omitempty"`               // Required: whose record it is.
+	ProjectId     string                 `protobuf:"bytes,2,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`               // Optional: if given, the patient must belong to it.
+	RecordId      string                 `protobuf:"bytes,3,opt,name=record_id,json=recordId,proto3" json:"record_id,omitempty"`                  // Required: the record.
+	Medication    *record.Coding         `protobuf:"bytes,4,opt,name=medication,proto3" json:"medication,omitempty"`                              // What was taken.
+	Dose          *Dose                  `protobuf:"bytes,5,opt,name=dose,proto3" json:"dose,omitempty"`                                          // How much at a time.
+	Route         *record.Coding         `protobuf:"bytes,6,opt,name=route,proto3" json:"route,omitempty"`                                        // The way in.
+	StartTime     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`               // First taken.
+	StartTimeText string                 `protobuf:"bytes,8,opt,name=start_time_text,json=startTimeText,proto3" json:"start_time_text,omitempty"` // That time as the source wrote it, RFC 3339 with offset.
+	EndTime       *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`                     // Last taken; not before start_time. Removed: ongoing.
+	EndTimeText   string                 `protobuf:"bytes,10,opt,name=end_time_text,json=endTimeText,proto3" json:"end_time_text,omitempty"`      // That time as the source wrote it, RFC 3339 with offset.
+	BaseVersion   int32                  `protobuf:"varint,11,opt,name=base_version,json=baseVersion,proto3" json:"base_version,omitempty"`       // Required: the version that was looked at, the newest one.
+	Reason        string                 `protobuf:"bytes,12,opt,name=reason,proto3" json:"reason,omitempty"`                                     // Required: why, in words, 3 letters to 512 bytes; "n/a" and the like are refused.
+	// The fields corrected, as paths (blood_pressure, temperature.value): one that has no value here is removed. Without
+	// any path: all that have a value here. X, X_entered and X_rounded are one field, and so are a time and its text.
+	UpdateMask    []string `protobuf:"bytes,13,rep,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AmendMedicationRequest) Reset() {
+	*x = AmendMedicationRequest{}
+	mi := &file_proto_medication_medication_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AmendMedicationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AmendMedicationRequest) ProtoMessage() {}
+
+func (x *AmendMedicationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_medication_medication_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AmendMedicationRequest.ProtoReflect.Descriptor instead.
+func (*AmendMedicationRequest) Descriptor() ([]byte, []int) {
+	return file_proto_medication_medication_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *AmendMedicationRequest) GetPatientId() string {
+	if x != nil {
+		return x.PatientId
+	}
+	return ""
+}
+
+func (x *AmendMedicationRequest) GetProjectId() string {
+	if x != nil {
+		return x.ProjectId
+	}
+	return ""
+}
+
+func (x *AmendMedicationRequest) GetRecordId() string {
+	if x != nil {
+		return x.RecordId
+	}
+	return ""
+}
+
+func (x *AmendMedicationRequest) GetMedication() *record.Coding {
+	if x != nil {
+		return x.Medication
+	}
+	return nil
+}
+
+func (x *AmendMedicationRequest) GetDose() *Dose {
+	if x != nil {
+		return x.Dose
+	}
+	return nil
+}
+
+func (x *AmendMedicationRequest) GetRoute() *record.Coding {
+	if x != nil {
+		return x.Route
+	}
+	return nil
+}
+
+func (x *AmendMedicationRequest) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *AmendMedicationRequest) GetStartTimeText() string {
+	if x != nil {
+		return x.StartTimeText
+	}
+	return ""
+}
+
+func (x *AmendMedicationRequest) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *AmendMedicationRequest) GetEndTimeText() string {
+	if x != nil {
+		return x.EndTimeText
+	}
+	return ""
+}
+
+func (x *AmendMedicationRequest) GetBaseVersion() int32 {
+	if x != nil {
+		return x.BaseVersion
+	}
+	return 0
+}
+
+func (x *AmendMedicationRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *AmendMedicationRequest) GetUpdateMask() []string {
+	if x != nil {
+		return x.UpdateMask
+	}
+	return nil
+}
+
+// What became of the correction.
+type AmendMedicationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Medication    *Medication            `protobuf:"bytes,1,opt,name=medication,proto3" json:"medication,omitempty"` // The version that it became.
+	Created       bool                   `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"`      // False: it was there already (a resend).
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AmendMedicationResponse) Reset() {
+	*x = AmendMedicationResponse{}
+	mi := &file_proto_medication_medication_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AmendMedicationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AmendMedicationResponse) ProtoMessage() {}
+
+func (x *AmendMedicationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_medication_medication_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AmendMedicationResponse.ProtoReflect.Descriptor instead.
+func (*AmendMedicationResponse) Descriptor() ([]byte, []int) {
+	return file_proto_medication_medication_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *AmendMedicationResponse) GetMedication() *Medication {
+	if x != nil {
+		return x.Medication
+	}
+	return nil
+}
+
+func (x *AmendMedicationResponse) GetCreated() bool {
+	if x != nil {
+		return x.Created
+	}
+	return false
+}
+
+// What became of the voided record.
+type VoidMedicationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Medication    *Medication            `protobuf:"bytes,1,opt,name=medication,proto3" json:"medication,omitempty"` // The version that says so.
+	Created       bool                   `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"`      // False: it was there already (a resend).
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VoidMedicationResponse) Reset() {
+	*x = VoidMedicationResponse{}
+	mi := &file_proto_medication_medication_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VoidMedicationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VoidMedicationResponse) ProtoMessage() {}
+
+func (x *VoidMedicationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_medication_medication_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VoidMedicationResponse.ProtoReflect.Descriptor instead.
+func (*VoidMedicationResponse) Descriptor() ([]byte, []int) {
+	return file_proto_medication_medication_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *VoidMedicationResponse) GetMedication() *Medication {
+	if x != nil {
+		return x.Medication
+	}
+	return nil
+}
+
+func (x *VoidMedicationResponse) GetCreated() bool {
+	if x != nil {
+		return x.Created
+	}
+	return false
+}
+
+// One page of versions, the first one first.
+type ListMedicationVersionsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Versions      []*Medication          `protobuf:"bytes,1,rep,name=versions,proto3" json:"versions,omitempty"`                                  // The versions.
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"` // Empty on the last page.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMedicationVersionsResponse) Reset() {
+	*x = ListMedicationVersionsResponse{}
+	mi := &file_proto_medication_medication_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMedicationVersionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMedicationVersionsResponse) ProtoMessage() {}
+
+func (x *ListMedicationVersionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_medication_medication_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMedicationVersionsResponse.ProtoReflect.Descriptor instead.
+func (*ListMedicationVersionsResponse) Descriptor() ([]byte, []int) {
+	return file_proto_medication_medication_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ListMedicationVersionsResponse) GetVersions() []*Medication {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
+}
+
+func (x *ListMedicationVersionsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 var File_proto_medication_medication_proto protoreflect.FileDescriptor
 
 const file_proto_medication_medication_proto_rawDesc = "" +
@@ -723,7 +1041,7 @@ const file_proto_medication_medication_proto_rawDesc = "" +
 	"\trecord_id\x18\x01 \x01(\tR\brecordId\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x05R\aversion\x12+\n" +
 	"\bfindings\x18\x03 \x03(\v2\x0f.record.FindingR\bfindings\x12\x18\n" +
-	"\acreated\x18\x04 \x01(\bR\acreated\"\xec\x04\n" +
+	"\acreated\x18\x04 \x01(\bR\acreated\"\x94\x05\n" +
 	"\n" +
 	"Medication\x12\x1d\n" +
 	"\n" +
@@ -746,7 +1064,8 @@ const file_proto_medication_medication_proto_rawDesc = "" +
 	"\aversion\x18\f \x01(\x05R\aversion\x12\x17\n" +
 	"\asite_id\x18\r \x01(\tR\x06siteId\x12?\n" +
 	"\rreceived_time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\freceivedTime\x12+\n" +
-	"\bfindings\x18\x0f \x03(\v2\x0f.record.FindingR\bfindings\"\x92\x01\n" +
+	"\bfindings\x18\x0f \x03(\v2\x0f.record.FindingR\bfindings\x12&\n" +
+	"\x06change\x18\x10 \x01(\v2\x0e.record.ChangeR\x06change\"\xb9\x01\n" +
 	"\x16ListMedicationsRequest\x12\x1d\n" +
 	"\n" +
 	"patient_id\x18\x01 \x01(\tR\tpatientId\x12\x1d\n" +
@@ -754,7 +1073,8 @@ const file_proto_medication_medication_proto_rawDesc = "" +
 	"project_id\x18\x02 \x01(\tR\tprojectId\x12\x1b\n" +
 	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tR\tpageToken\"{\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\x12%\n" +
+	"\x0einclude_voided\x18\x05 \x01(\bR\rincludeVoided\"{\n" +
 	"\x17ListMedicationsResponse\x128\n" +
 	"\vmedications\x18\x01 \x03(\v2\x16.medication.MedicationR\vmedications\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\\\n" +
@@ -769,11 +1089,48 @@ const file_proto_medication_medication_proto_rawDesc = "" +
 	"\aqueried\x18\x03 \x01(\x03R\aqueried\x12;\n" +
 	"\vnewest_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"newestTime\x12\x18\n" +
-	"\aongoing\x18\x05 \x01(\x03R\aongoing2\xbc\x02\n" +
+	"\aongoing\x18\x05 \x01(\x03R\aongoing\"\x89\x04\n" +
+	"\x16AmendMedicationRequest\x12\x1d\n" +
+	"\n" +
+	"patient_id\x18\x01 \x01(\tR\tpatientId\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x02 \x01(\tR\tprojectId\x12\x1b\n" +
+	"\trecord_id\x18\x03 \x01(\tR\brecordId\x12.\n" +
+	"\n" +
+	"medication\x18\x04 \x01(\v2\x0e.record.CodingR\n" +
+	"medication\x12$\n" +
+	"\x04dose\x18\x05 \x01(\v2\x10.medication.DoseR\x04dose\x12$\n" +
+	"\x05route\x18\x06 \x01(\v2\x0e.record.CodingR\x05route\x129\n" +
+	"\n" +
+	"start_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x12&\n" +
+	"\x0fstart_time_text\x18\b \x01(\tR\rstartTimeText\x125\n" +
+	"\bend_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\"\n" +
+	"\rend_time_text\x18\n" +
+	" \x01(\tR\vendTimeText\x12!\n" +
+	"\fbase_version\x18\v \x01(\x05R\vbaseVersion\x12\x16\n" +
+	"\x06reason\x18\f \x01(\tR\x06reason\x12\x1f\n" +
+	"\vupdate_mask\x18\r \x03(\tR\n" +
+	"updateMask\"k\n" +
+	"\x17AmendMedicationResponse\x126\n" +
+	"\n" +
+	"medication\x18\x01 \x01(\v2\x16.medication.MedicationR\n" +
+	"medication\x12\x18\n" +
+	"\acreated\x18\x02 \x01(\bR\acreated\"j\n" +
+	"\x16VoidMedicationResponse\x126\n" +
+	"\n" +
+	"medication\x18\x01 \x01(\v2\x16.medication.MedicationR\n" +
+	"medication\x12\x18\n" +
+	"\acreated\x18\x02 \x01(\bR\acreated\"|\n" +
+	"\x1eListMedicationVersionsResponse\x122\n" +
+	"\bversions\x18\x01 \x03(\v2\x16.medication.MedicationR\bversions\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xd2\x04\n" +
 	"\x11MedicationService\x12]\n" +
 	"\x10RecordMedication\x12#.medication.RecordMedicationRequest\x1a$.medication.RecordMedicationResponse\x12Z\n" +
 	"\x0fListMedications\x12\".medication.ListMedicationsRequest\x1a#.medication.ListMedicationsResponse\x12l\n" +
-	"\x15GetMedicationsSummary\x12(.medication.GetMedicationsSummaryRequest\x1a).medication.GetMedicationsSummaryResponseB\x1dZ\x1bclinsource/proto/medicationb\x06proto3"
+	"\x15GetMedicationsSummary\x12(.medication.GetMedicationsSummaryRequest\x1a).medication.GetMedicationsSummaryResponse\x12Z\n" +
+	"\x0fAmendMedication\x12\".medication.AmendMedicationRequest\x1a#.medication.AmendMedicationResponse\x12O\n" +
+	"\x0eVoidMedication\x12\x19.record.VoidRecordRequest\x1a\".medication.VoidMedicationResponse\x12g\n" +
+	"\x16ListMedicationVersions\x12!.record.ListRecordVersionsRequest\x1a*.medication.ListMedicationVersionsResponseB\x1dZ\x1bclinsource/proto/medicationb\x06proto3"
 
 var (
 	file_proto_medication_medication_proto_rawDescOnce sync.Once
@@ -787,47 +1144,69 @@ func file_proto_medication_medication_proto_rawDescGZIP() []byte {
 	return file_proto_medication_medication_proto_rawDescData
 }
 
-var file_proto_medication_medication_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_proto_medication_medication_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_proto_medication_medication_proto_goTypes = []any{
-	(*Dose)(nil),                          // 0: medication.Dose
-	(*RecordMedicationRequest)(nil),       // 1: medication.RecordMedicationRequest
-	(*RecordMedicationResponse)(nil),      // 2: medication.RecordMedicationResponse
-	(*Medication)(nil),                    // 3: medication.Medication
-	(*ListMedicationsRequest)(nil),        // 4: medication.ListMedicationsRequest
-	(*ListMedicationsResponse)(nil),       // 5: medication.ListMedicationsResponse
-	(*GetMedicationsSummaryRequest)(nil),  // 6: medication.GetMedicationsSummaryRequest
-	(*GetMedicationsSummaryResponse)(nil), // 7: medication.GetMedicationsSummaryResponse
-	(*record.Coding)(nil),                 // 8: record.Coding
-	(*timestamppb.Timestamp)(nil),         // 9: google.protobuf.Timestamp
-	(*record.Finding)(nil),                // 10: record.Finding
+	(*Dose)(nil),                             // 0: medication.Dose
+	(*RecordMedicationRequest)(nil),          // 1: medication.RecordMedicationRequest
+	(*RecordMedicationResponse)(nil),         // 2: medication.RecordMedicationResponse
+	(*Medication)(nil),                       // 3: medication.Medication
+	(*ListMedicationsRequest)(nil),           // 4: medication.ListMedicationsRequest
+	(*ListMedicationsResponse)(nil),          // 5: medication.ListMedicationsResponse
+	(*GetMedicationsSummaryRequest)(nil),     // 6: medication.GetMedicationsSummaryRequest
+	(*GetMedicationsSummaryResponse)(nil),    // 7: medication.GetMedicationsSummaryResponse
+	(*AmendMedicationRequest)(nil),           // 8: medication.AmendMedicationRequest
+	(*AmendMedicationResponse)(nil),          // 9: medication.AmendMedicationResponse
+	(*VoidMedicationResponse)(nil),           // 10: medication.VoidMedicationResponse
+	(*ListMedicationVersionsResponse)(nil),   // 11: medication.ListMedicationVersionsResponse
+	(*record.Coding)(nil),                    // 12: record.Coding
+	(*timestamppb.Timestamp)(nil),            // 13: google.protobuf.Timestamp
+	(*record.Finding)(nil),                   // 14: record.Finding
+	(*record.Change)(nil),                    // 15: record.Change
+	(*record.VoidRecordRequest)(nil),         // 16: record.VoidRecordRequest
+	(*record.ListRecordVersionsRequest)(nil), // 17: record.ListRecordVersionsRequest
 }
 var file_proto_medication_medication_proto_depIdxs = []int32{
-	8,  // 0: medication.RecordMedicationRequest.medication:type_name -> record.Coding
+	12, // 0: medication.RecordMedicationRequest.medication:type_name -> record.Coding
 	0,  // 1: medication.RecordMedicationRequest.dose:type_name -> medication.Dose
-	8,  // 2: medication.RecordMedicationRequest.route:type_name -> record.Coding
-	9,  // 3: medication.RecordMedicationRequest.start_time:type_name -> google.protobuf.Timestamp
-	9,  // 4: medication.RecordMedicationRequest.end_time:type_name -> google.protobuf.Timestamp
-	10, // 5: medication.RecordMedicationResponse.findings:type_name -> record.Finding
-	8,  // 6: medication.Medication.medication:type_name -> record.Coding
+	12, // 2: medication.RecordMedicationRequest.route:type_name -> record.Coding
+	13, // 3: medication.RecordMedicationRequest.start_time:type_name -> google.protobuf.Timestamp
+	13, // 4: medication.RecordMedicationRequest.end_time:type_name -> google.protobuf.Timestamp
+	14, // 5: medication.RecordMedicationResponse.findings:type_name -> record.Finding
+	12, // 6: medication.Medication.medication:type_name -> record.Coding
 	0,  // 7: medication.Medication.dose:type_name -> medication.Dose
-	8,  // 8: medication.Medication.route:type_name -> record.Coding
-	9,  // 9: medication.Medication.start_time:type_name -> google.protobuf.Timestamp
-	9,  // 10: medication.Medication.end_time:type_name -> google.protobuf.Timestamp
-	9,  // 11: medication.Medication.received_time:type_name -> google.protobuf.Timestamp
-	10, // 12: medication.Medication.findings:type_name -> record.Finding
-	3,  // 13: medication.ListMedicationsResponse.medications:type_name -> medication.Medication
-	9,  // 14: medication.GetMedicationsSummaryResponse.newest_time:type_name -> google.protobuf.Timestamp
-	1,  // 15: medication.MedicationService.RecordMedication:input_type -> medication.RecordMedicationRequest
-	4,  // 16: medication.MedicationService.ListMedications:input_type -> medication.ListMedicationsRequest
-	6,  // 17: medication.MedicationService.GetMedicationsSummary:input_type -> medication.GetMedicationsSummaryRequest
-	2,  // 18: medication.MedicationService.RecordMedication:output_type -> medication.RecordMedicationResponse
-	5,  // 19: medication.MedicationService.ListMedications:output_type -> medication.ListMedicationsResponse
-	7,  // 20: medication.MedicationService.GetMedicationsSummary:output_type -> medication.GetMedicationsSummaryResponse
-	18, // [18:21] is the sub-list for method output_type
-	15, // [15:18] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	12, // 8: medication.Medication.route:type_name -> record.Coding
+	13, // 9: medication.Medication.start_time:type_name -> google.protobuf.Timestamp
+	13, // 10: medication.Medication.end_time:type_name -> google.protobuf.Timestamp
+	13, // 11: medication.Medication.received_time:type_name -> google.protobuf.Timestamp
+	14, // 12: medication.Medication.findings:type_name -> record.Finding
+	15, // 13: medication.Medication.change:type_name -> record.Change
+	3,  // 14: medication.ListMedicationsResponse.medications:type_name -> medication.Medication
+	13, // 15: medication.GetMedicationsSummaryResponse.newest_time:type_name -> google.protobuf.Timestamp
+	12, // 16: medication.AmendMedicationRequest.medication:type_name -> record.Coding
+	0,  // 17: medication.AmendMedicationRequest.dose:type_name -> medication.Dose
+	12, // 18: medication.AmendMedicationRequest.route:type_name -> record.Coding
+	13, // 19: medication.AmendMedicationRequest.start_time:type_name -> google.protobuf.Timestamp
+	13, // 20: medication.AmendMedicationRequest.end_time:type_name -> google.protobuf.Timestamp
+	3,  // 21: medication.AmendMedicationResponse.medication:type_name -> medication.Medication
+	3,  // 22: medication.VoidMedicationResponse.medication:type_name -> medication.Medication
+	3,  // 23: medication.ListMedicationVersionsResponse.versions:type_name -> medication.Medication
+	1,  // 24: medication.MedicationService.RecordMedication:input_type -> medication.RecordMedicationRequest
+	4,  // 25: medication.MedicationService.ListMedications:input_type -> medication.ListMedicationsRequest
+	6,  // 26: medication.MedicationService.GetMedicationsSummary:input_type -> medication.GetMedicationsSummaryRequest
+	8,  // 27: medication.MedicationService.AmendMedication:input_type -> medication.AmendMedicationRequest
+	16, // 28: medication.MedicationService.VoidMedication:input_type -> record.VoidRecordRequest
+	17, // 29: medication.MedicationService.ListMedicationVersions:input_type -> record.ListRecordVersionsRequest
+	2,  // 30: medication.MedicationService.RecordMedication:output_type -> medication.RecordMedicationResponse
+	5,  // 31: medication.MedicationService.ListMedications:output_type -> medication.ListMedicationsResponse
+	7,  // 32: medication.MedicationService.GetMedicationsSummary:output_type -> medication.GetMedicationsSummaryResponse
+	9,  // 33: medication.MedicationService.AmendMedication:output_type -> medication.AmendMedicationResponse
+	10, // 34: medication.MedicationService.VoidMedication:output_type -> medication.VoidMedicationResponse
+	11, // 35: medication.MedicationService.ListMedicationVersions:output_type -> medication.ListMedicationVersionsResponse
+	30, // [30:36] is the sub-list for method output_type
+	24, // [24:30] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_proto_medication_medication_proto_init() }
@@ -841,7 +1220,7 @@ func file_proto_medication_medication_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_medication_medication_proto_rawDesc), len(file_proto_medication_medication_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -11,6 +11,7 @@
 package medication
 
 import (
+	record "clinsource/proto/record"
 	context "context"
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
@@ -23,9 +24,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	MedicationService_RecordMedication_FullMethodName      = "/medication.MedicationService/RecordMedication"
-	MedicationService_ListMedications_FullMethodName       = "/medication.MedicationService/ListMedications"
-	MedicationService_GetMedicationsSummary_FullMethodName = "/medication.MedicationService/GetMedicationsSummary"
+	MedicationService_RecordMedication_FullMethodName       = "/medication.MedicationService/RecordMedication"
+	MedicationService_ListMedications_FullMethodName        = "/medication.MedicationService/ListMedications"
+	MedicationService_GetMedicationsSummary_FullMethodName  = "/medication.MedicationService/GetMedicationsSummary"
+	MedicationService_AmendMedication_FullMethodName        = "/medication.MedicationService/AmendMedication"
+	MedicationService_VoidMedication_FullMethodName         = "/medication.MedicationService/VoidMedication"
+	MedicationService_ListMedicationVersions_FullMethodName = "/medication.MedicationService/ListMedicationVersions"
 )
 
 // MedicationServiceClient is the client API for MedicationService service.
@@ -47,6 +51,20 @@ type MedicationServiceClient interface {
 	ListMedications(ctx context.Context, in *ListMedicationsRequest, opts ...grpc.CallOption) (*ListMedicationsResponse, error)
 	// Gives the counts of a project, or of one patient in it. Retry safe.
 	GetMedicationsSummary(ctx context.Context, in *GetMedicationsSummaryRequest, opts ...grpc.CallOption) (*GetMedicationsSummaryResponse, error)
+	// Corrects a record: the fields that update_mask names take what the request says, the others stay, and the
+	// whole is judged as if it came anew. The versions before stay readable (ListMedicationVersions).
+	// Retry safe: the same base_version, content and reason again answer with the version that they became.
+	// InvalidArgument: refused by a rule, nothing would change, or the reason says nothing.
+	// NotFound: the patient or record is unknown, or not the caller's to see.
+	// Aborted: base_version is not the newest version; the error names that one. Read, merge, send again.
+	// FailedPrecondition: the record is voided, or begun at or after the subject's withdrawal.
+	AmendMedication(ctx context.Context, in *AmendMedicationRequest, opts ...grpc.CallOption) (*AmendMedicationResponse, error)
+	// Voids a record: it leaves lists, counts and newest values and stays readable; its client_record_id is
+	// never free again. Retry safe, like AmendMedication, and with its codes.
+	VoidMedication(ctx context.Context, in *record.VoidRecordRequest, opts ...grpc.CallOption) (*VoidMedicationResponse, error)
+	// Lists all versions of a record, the first one first: who made each, when, why, and what the rules found.
+	// Retry safe. NotFound: the patient or record is unknown, or not the caller's to see.
+	ListMedicationVersions(ctx context.Context, in *record.ListRecordVersionsRequest, opts ...grpc.CallOption) (*ListMedicationVersionsResponse, error)
 }
 
 type medicationServiceClient struct {
@@ -87,6 +105,36 @@ func (c *medicationServiceClient) GetMedicationsSummary(ctx context.Context, in 
 	return out, nil
 }
 
+func (c *medicationServiceClient) AmendMedication(ctx context.Context, in *AmendMedicationRequest, opts ...grpc.CallOption) (*AmendMedicationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AmendMedicationResponse)
+	err := c.cc.Invoke(ctx, MedicationService_AmendMedication_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *medicationServiceClient) VoidMedication(ctx context.Context, in *record.VoidRecordRequest, opts ...grpc.CallOption) (*VoidMedicationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(VoidMedicationResponse)
+	err := c.cc.Invoke(ctx, MedicationService_VoidMedication_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *medicationServiceClient) ListMedicationVersions(ctx context.Context, in *record.ListRecordVersionsRequest, opts ...grpc.CallOption) (*ListMedicationVersionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListMedicationVersionsResponse)
+	err := c.cc.Invoke(ctx, MedicationService_ListMedicationVersions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // MedicationServiceServer is the server API for MedicationService service.
 // All implementations must embed UnimplementedMedicationServiceServer
 // for forward compatibility.
@@ -106,6 +154,20 @@ type MedicationServiceServer interface {
 	ListMedications(context.Context, *ListMedicationsRequest) (*ListMedicationsResponse, error)
 	// Gives the counts of a project, or of one patient in it. Retry safe.
 	GetMedicationsSummary(context.Context, *GetMedicationsSummaryRequest) (*GetMedicationsSummaryResponse, error)
+	// Corrects a record: the fields that update_mask names take what the request says, the others stay, and the
+	// whole is judged as if it came anew. The versions before stay readable (ListMedicationVersions).
+	// Retry safe: the same base_version, content and reason again answer with the version that they became.
+	// InvalidArgument: refused by a rule, nothing would change, or the reason says nothing.
+	// NotFound: the patient or record is unknown, or not the caller's to see.
+	// Aborted: base_version is not the newest version; the error names that one. Read, merge, send again.
+	// FailedPrecondition: the record is voided, or begun at or after the subject's withdrawal.
+	AmendMedication(context.Context, *AmendMedicationRequest) (*AmendMedicationResponse, error)
+	// Voids a record: it leaves lists, counts and newest values and stays readable; its client_record_id is
+	// never free again. Retry safe, like AmendMedication, and with its codes.
+	VoidMedication(context.Context, *record.VoidRecordRequest) (*VoidMedicationResponse, error)
+	// Lists all versions of a record, the first one first: who made each, when, why, and what the rules found.
+	// Retry safe. NotFound: the patient or record is unknown, or not the caller's to see.
+	ListMedicationVersions(context.Context, *record.ListRecordVersionsRequest) (*ListMedicationVersionsResponse, error)
 	mustEmbedUnimplementedMedicationServiceServer()
 }
 
@@ -124,6 +186,15 @@ func (UnimplementedMedicationServiceServer) ListMedications(context.Context, *Li
 }
 func (UnimplementedMedicationServiceServer) GetMedicationsSummary(context.Context, *GetMedicationsSummaryRequest) (*GetMedicationsSummaryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetMedicationsSummary not implemented")
+}
+func (UnimplementedMedicationServiceServer) AmendMedication(context.Context, *AmendMedicationRequest) (*AmendMedicationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AmendMedication not implemented")
+}
+func (UnimplementedMedicationServiceServer) VoidMedication(context.Context, *record.VoidRecordRequest) (*VoidMedicationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method VoidMedication not implemented")
+}
+func (UnimplementedMedicationServiceServer) ListMedicationVersions(context.Context, *record.ListRecordVersionsRequest) (*ListMedicationVersionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListMedicationVersions not implemented")
 }
 func (UnimplementedMedicationServiceServer) mustEmbedUnimplementedMedicationServiceServer() {}
 func (UnimplementedMedicationServiceServer) testEmbeddedByValue()                           {}
@@ -200,6 +271,60 @@ func _MedicationService_GetMedicationsSummary_Handler(srv interface{}, ctx conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _MedicationService_AmendMedication_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AmendMedicationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MedicationServiceServer).AmendMedication(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MedicationService_AmendMedication_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MedicationServiceServer).AmendMedication(ctx, req.(*AmendMedicationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MedicationService_VoidMedication_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(record.VoidRecordRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MedicationServiceServer).VoidMedication(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MedicationService_VoidMedication_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MedicationServiceServer).VoidMedication(ctx, req.(*record.VoidRecordRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MedicationService_ListMedicationVersions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(record.ListRecordVersionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MedicationServiceServer).ListMedicationVersions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MedicationService_ListMedicationVersions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MedicationServiceServer).ListMedicationVersions(ctx, req.(*record.ListRecordVersionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // MedicationService_ServiceDesc is the grpc.ServiceDesc for MedicationService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -218,6 +343,18 @@ var MedicationService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetMedicationsSummary",
 			Handler:    _MedicationService_GetMedicationsSummary_Handler,
+		},
+		{
+			MethodName: "AmendMedication",
+			Handler:    _MedicationService_AmendMedication_Handler,
+		},
+		{
+			MethodName: "VoidMedication",
+			Handler:    _MedicationService_VoidMedication_Handler,
+		},
+		{
+			MethodName: "ListMedicationVersions",
+			Handler:    _MedicationService_ListMedicationVersions_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

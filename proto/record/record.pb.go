@@ -4,8 +4,8 @@
 // 	protoc        v3.21.12
 // source: proto/record/record.proto
 
-// What several kinds of record share: how a rule's finding is told, and a code
-// out of a code system. A service imports these messages into its own contract,
+// What several kinds of record share: how a rule's finding is told, how a record
+// is corrected, and a code out of a code system. A service imports these messages into its own contract,
 // so that vitals, images, reports and medication say the same thing in the same
 // words.
 
@@ -75,6 +75,59 @@ func (x Severity) Number() protoreflect.EnumNumber {
 // Deprecated: Use Severity.Descriptor instead.
 func (Severity) EnumDescriptor() ([]byte, []int) {
 	return file_proto_record_record_proto_rawDescGZIP(), []int{0}
+}
+
+// What made a version.
+type ChangeAction int32
+
+const (
+	ChangeAction_CHANGE_ACTION_UNSPECIFIED ChangeAction = 0 // Never sent.
+	ChangeAction_CREATED                   ChangeAction = 1 // The record came; version 1.
+	ChangeAction_AMENDED                   ChangeAction = 2 // Its content was corrected.
+	ChangeAction_VOIDED                    ChangeAction = 3 // It counts no more; the content is that of the version before.
+)
+
+// Enum value maps for ChangeAction.
+var (
+	ChangeAction_name = map[int32]string{
+		0: "CHANGE_ACTION_UNSPECIFIED",
+		1: "CREATED",
+		2: "AMENDED",
+		3: "VOIDED",
+	}
+	ChangeAction_value = map[string]int32{
+		"CHANGE_ACTION_UNSPECIFIED": 0,
+		"CREATED":                   1,
+		"AMENDED":                   2,
+		"VOIDED":                    3,
+	}
+)
+
+func (x ChangeAction) Enum() *ChangeAction {
+	p := new(ChangeAction)
+	*p = x
+	return p
+}
+
+func (x ChangeAction) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ChangeAction) Descriptor() protoreflect.EnumDescriptor {
+	return file_proto_record_record_proto_enumTypes[1].Descriptor()
+}
+
+func (ChangeAction) Type() protoreflect.EnumType {
+	return &file_proto_record_record_proto_enumTypes[1]
+}
+
+func (x ChangeAction) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ChangeAction.Descriptor instead.
+func (ChangeAction) EnumDescriptor() ([]byte, []int) {
+	return file_proto_record_record_proto_rawDescGZIP(), []int{1}
 }
 
 // One thing that a rule found in a stored record. It never holds the value.
@@ -215,6 +268,221 @@ func (x *Coding) GetDisplay() string {
 	return ""
 }
 
+// Who made a version, what for. When is the record's received_time.
+type Change struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Action        ChangeAction           `protobuf:"varint,1,opt,name=action,proto3,enum=record.ChangeAction" json:"action,omitempty"` // What made this version.
+	Actor         string                 `protobuf:"bytes,2,opt,name=actor,proto3" json:"actor,omitempty"`                             // Who: the token's subject, a pseudonym. Empty for what was stored before corrections were known.
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`                           // Why, as it was given; empty for a record that came.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Change) Reset() {
+	*x = Change{}
+	mi := &file_proto_record_record_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Change) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Change) ProtoMessage() {}
+
+func (x *Change) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_record_record_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Change.ProtoReflect.Descriptor instead.
+func (*Change) Descriptor() ([]byte, []int) {
+	return file_proto_record_record_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Change) GetAction() ChangeAction {
+	if x != nil {
+		return x.Action
+	}
+	return ChangeAction_CHANGE_ACTION_UNSPECIFIED
+}
+
+func (x *Change) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *Change) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Which record counts no more, from which version on, and why.
+type VoidRecordRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PatientId     string                 `protobuf:"bytes,1,opt,name=patient_id,json=patientId,proto3" json:"patient_id,omitempty"`        // Required: whose record it is.
+	ProjectId     string                 `protobuf:"bytes,2,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`        // Optional: if given, the patient must belong to it.
+	RecordId      string                 `protobuf:"bytes,3,opt,name=record_id,json=recordId,proto3" json:"record_id,omitempty"`           // Required: the record.
+	BaseVersion   int32                  `protobuf:"varint,4,opt,name=base_version,json=baseVersion,proto3" json:"base_version,omitempty"` // Required: the version that was looked at, the newest one.
+	Reason        string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`                               // Required: why, in words, 3 letters to 512 bytes; "n/a" and the like are refused.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VoidRecordRequest) Reset() {
+	*x = VoidRecordRequest{}
+	mi := &file_proto_record_record_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VoidRecordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VoidRecordRequest) ProtoMessage() {}
+
+func (x *VoidRecordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_record_record_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VoidRecordRequest.ProtoReflect.Descriptor instead.
+func (*VoidRecordRequest) Descriptor() ([]byte, []int) {
+	return file_proto_record_record_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *VoidRecordRequest) GetPatientId() string {
+	if x != nil {
+		return x.PatientId
+	}
+	return ""
+}
+
+func (x *VoidRecordRequest) GetProjectId() string {
+	if x != nil {
+		return x.ProjectId
+	}
+	return ""
+}
+
+func (x *VoidRecordRequest) GetRecordId() string {
+	if x != nil {
+		return x.RecordId
+	}
+	return ""
+}
+
+func (x *VoidRecordRequest) GetBaseVersion() int32 {
+	if x != nil {
+		return x.BaseVersion
+	}
+	return 0
+}
+
+func (x *VoidRecordRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Which record's versions to list.
+type ListRecordVersionsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PatientId     string                 `protobuf:"bytes,1,opt,name=patient_id,json=patientId,proto3" json:"patient_id,omitempty"` // Required: whose record it is.
+	ProjectId     string                 `protobuf:"bytes,2,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"` // Optional: if given, the patient must belong to it.
+	RecordId      string                 `protobuf:"bytes,3,opt,name=record_id,json=recordId,proto3" json:"record_id,omitempty"`    // Required: the record.
+	PageSize      int32                  `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`   // 0 = 50, at most 1000.
+	PageToken     string                 `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"` // From the answer before.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRecordVersionsRequest) Reset() {
+	*x = ListRecordVersionsRequest{}
+	mi := &file_proto_record_record_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRecordVersionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRecordVersionsRequest) ProtoMessage() {}
+
+func (x *ListRecordVersionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_record_record_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRecordVersionsRequest.ProtoReflect.Descriptor instead.
+func (*ListRecordVersionsRequest) Descriptor() ([]byte, []int) {
+	return file_proto_record_record_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ListRecordVersionsRequest) GetPatientId() string {
+	if x != nil {
+		return x.PatientId
+	}
+	return ""
+}
+
+func (x *ListRecordVersionsRequest) GetProjectId() string {
+	if x != nil {
+		return x.ProjectId
+	}
+	return ""
+}
+
+func (x *ListRecordVersionsRequest) GetRecordId() string {
+	if x != nil {
+		return x.RecordId
+	}
+	return ""
+}
+
+func (x *ListRecordVersionsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListRecordVersionsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 var File_proto_record_record_proto protoreflect.FileDescriptor
 
 const file_proto_record_record_proto_rawDesc = "" +
@@ -229,11 +497,38 @@ const file_proto_record_record_proto_rawDesc = "" +
 	"\x06Coding\x12\x16\n" +
 	"\x06system\x18\x01 \x01(\tR\x06system\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +
-	"\adisplay\x18\x03 \x01(\tR\adisplay*9\n" +
+	"\adisplay\x18\x03 \x01(\tR\adisplay\"d\n" +
+	"\x06Change\x12,\n" +
+	"\x06action\x18\x01 \x01(\x0e2\x14.record.ChangeActionR\x06action\x12\x14\n" +
+	"\x05actor\x18\x02 \x01(\tR\x05actor\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xa9\x01\n" +
+	"\x11VoidRecordRequest\x12\x1d\n" +
+	"\n" +
+	"patient_id\x18\x01 \x01(\tR\tpatientId\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x02 \x01(\tR\tprojectId\x12\x1b\n" +
+	"\trecord_id\x18\x03 \x01(\tR\brecordId\x12!\n" +
+	"\fbase_version\x18\x04 \x01(\x05R\vbaseVersion\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"\xb2\x01\n" +
+	"\x19ListRecordVersionsRequest\x12\x1d\n" +
+	"\n" +
+	"patient_id\x18\x01 \x01(\tR\tpatientId\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x02 \x01(\tR\tprojectId\x12\x1b\n" +
+	"\trecord_id\x18\x03 \x01(\tR\brecordId\x12\x1b\n" +
+	"\tpage_size\x18\x04 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x05 \x01(\tR\tpageToken*9\n" +
 	"\bSeverity\x12\x18\n" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\b\n" +
 	"\x04NOTE\x10\x01\x12\t\n" +
-	"\x05QUERY\x10\x02B\x19Z\x17clinsource/proto/recordb\x06proto3"
+	"\x05QUERY\x10\x02*S\n" +
+	"\fChangeAction\x12\x1d\n" +
+	"\x19CHANGE_ACTION_UNSPECIFIED\x10\x00\x12\v\n" +
+	"\aCREATED\x10\x01\x12\v\n" +
+	"\aAMENDED\x10\x02\x12\n" +
+	"\n" +
+	"\x06VOIDED\x10\x03B\x19Z\x17clinsource/proto/recordb\x06proto3"
 
 var (
 	file_proto_record_record_proto_rawDescOnce sync.Once
@@ -247,20 +542,25 @@ func file_proto_record_record_proto_rawDescGZIP() []byte {
 	return file_proto_record_record_proto_rawDescData
 }
 
-var file_proto_record_record_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_proto_record_record_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_proto_record_record_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_proto_record_record_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_proto_record_record_proto_goTypes = []any{
-	(Severity)(0),   // 0: record.Severity
-	(*Finding)(nil), // 1: record.Finding
-	(*Coding)(nil),  // 2: record.Coding
+	(Severity)(0),                     // 0: record.Severity
+	(ChangeAction)(0),                 // 1: record.ChangeAction
+	(*Finding)(nil),                   // 2: record.Finding
+	(*Coding)(nil),                    // 3: record.Coding
+	(*Change)(nil),                    // 4: record.Change
+	(*VoidRecordRequest)(nil),         // 5: record.VoidRecordRequest
+	(*ListRecordVersionsRequest)(nil), // 6: record.ListRecordVersionsRequest
 }
 var file_proto_record_record_proto_depIdxs = []int32{
 	0, // 0: record.Finding.severity:type_name -> record.Severity
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	1, // 1: record.Change.action:type_name -> record.ChangeAction
+	2, // [2:2] is the sub-list for method output_type
+	2, // [2:2] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_proto_record_record_proto_init() }
@@ -273,8 +573,8 @@ func file_proto_record_record_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_record_record_proto_rawDesc), len(file_proto_record_record_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   2,
+			NumEnums:      2,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

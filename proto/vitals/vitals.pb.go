@@ -861,9 +861,10 @@ type VitalsRecord struct {
 	SiteId                string                 `protobuf:"bytes,23,opt,name=site_id,json=siteId,proto3" json:"site_id,omitempty"`                                                                                   // The site when it was written.
 	RecordId              string                 `protobuf:"bytes,24,opt,name=record_id,json=recordId,proto3" json:"record_id,omitempty"`                                                                             // Id of the record.
 	Version               int32                  `protobuf:"varint,25,opt,name=version,proto3" json:"version,omitempty"`                                                                                              // Version, from 1.
-	ReceivedTime          *timestamppb.Timestamp `protobuf:"bytes,26,opt,name=received_time,json=receivedTime,proto3" json:"received_time,omitempty"`                                                                 // When clinsource stored it.
+	ReceivedTime          *timestamppb.Timestamp `protobuf:"bytes,26,opt,name=received_time,json=receivedTime,proto3" json:"received_time,omitempty"`                                                                 // When clinsource stored this version.
 	Findings              []*record.Finding      `protobuf:"bytes,27,rep,name=findings,proto3" json:"findings,omitempty"`                                                                                             // What the rules found.
 	BloodPressureCategory BloodPressureCategory  `protobuf:"varint,28,opt,name=blood_pressure_category,json=bloodPressureCategory,proto3,enum=vitals.BloodPressureCategory" json:"blood_pressure_category,omitempty"` // Of the blood pressure, if there is one.
+	Change                *record.Change         `protobuf:"bytes,29,opt,name=change,proto3" json:"change,omitempty"`                                                                                                 // What made this version.
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
@@ -1017,13 +1018,21 @@ func (x *VitalsRecord) GetBloodPressureCategory() BloodPressureCategory {
 	return BloodPressureCategory_BLOOD_PRESSURE_CATEGORY_UNSPECIFIED
 }
 
+func (x *VitalsRecord) GetChange() *record.Change {
+	if x != nil {
+		return x.Change
+	}
+	return nil
+}
+
 // Which records of a patient to list.
 type ListVitalsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	PatientId     string                 `protobuf:"bytes,1,opt,name=patient_id,json=patientId,proto3" json:"patient_id,omitempty"` // Required.
-	ProjectId     string                 `protobuf:"bytes,2,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"` // Optional: if given, the patient must belong to it.
-	PageSize      int32                  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`   // 0 = 50, at most 1000.
-	PageToken     string                 `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"` // From the answer before.
+	PatientId     string                 `protobuf:"bytes,1,opt,name=patient_id,json=patientId,proto3" json:"patient_id,omitempty"`              // Required.
+	ProjectId     string                 `protobuf:"bytes,2,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`              // Optional: if given, the patient must belong to it.
+	PageSize      int32                  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`                // 0 = 50, at most 1000.
+	PageToken     string                 `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`              // From the answer before.
+	IncludeVoided bool                   `protobuf:"varint,5,opt,name=include_voided,json=includeVoided,proto3" json:"include_voided,omitempty"` // List voided records too, marked by change.action; they never count.
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1084,6 +1093,13 @@ func (x *ListVitalsRequest) GetPageToken() string {
 		return x.PageToken
 	}
 	return ""
+}
+
+func (x *ListVitalsRequest) GetIncludeVoided() bool {
+	if x != nil {
+		return x.IncludeVoided
+	}
+	return false
 }
 
 // One page of records, newest measurement first; equal times in stable order.
@@ -1561,6 +1577,316 @@ func (x *GetVitalsSummaryResponse) GetBloodPressureCategories() map[string]int64
 	return nil
 }
 
+// What is corrected in a record. Whose it is, its project and its client_record_id cannot change.
+type AmendVitalsRequest struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	PatientId        string                 `protobuf:"bytes,1,opt,name=patient_id,json=patientId,proto3" json:"patient_id,omitempty"`                      // Required: whose record it is.
+	MeasurementTime  *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=measurement_time,json=measurementTime,proto3" json:"measurement_time,omitempty"`    // Not more than 5 min in the future.
+	BloodPressure    *BloodPressure         `protobuf:"bytes,3,opt,name=blood_pressure,json=bloodPressure,proto3" json:"blood_pressure,omitempty"`          // Both components, unless update_mask names one.
+	Temperature      *Temperature           `protobuf:"bytes,4,opt,name=temperature,proto3" json:"temperature,omitempty"`                                   // With its unit, unless update_mask names the value alone.
+	HeartRate        *HeartRate             `protobuf:"bytes,5,opt,name=heart_rate,json=heartRate,proto3" json:"heart_rate,omitempty"`                      // A heart rate.
+	RespiratoryRate  *RespiratoryRate       `protobuf:"bytes,6,opt,name=respiratory_rate,json=respiratoryRate,proto3" json:"respiratory_rate,omitempty"`    // A respiratory rate.
+	OxygenSaturation *OxygenSaturation      `protobuf:"bytes,7,opt,name=oxygen_saturation,json=oxygenSaturation,proto3" json:"oxygen_saturation,omitempty"` // An oxygen saturation.
+	BodyWeight       *BodyWeight            `protobuf:"bytes,8,opt,name=body_weight,json=bodyWeight,proto3" json:"body_weight,omitempty"`                   // With its unit, unless update_mask names the value alone.
+	RecordId         string                 `protobuf:"bytes,20,opt,name=record_id,json=recordId,proto3" json:"record_id,omitempty"`                        // Required: the record.
+	SourceTimeText   string                 `protobuf:"bytes,21,opt,name=source_time_text,json=sourceTimeText,proto3" json:"source_time_text,omitempty"`    // The time as the source wrote it, RFC 3339 with offset.
+	ProjectId        string                 `protobuf:"bytes,22,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`                     // Optional: if given, the patient must belong to it.
+	BaseVersion      int32                  `protobuf:"varint,23,opt,name=base_version,json=baseVersion,proto3" json:"base_version,omitempty"`              // Required: the version that was looked at, the newest one.
+	Reason           string                 `protobuf:"bytes,24,opt,name=reason,proto3" json:"reason,omitempty"`                                            // Required: why, in words, 3 letters to 512 bytes; "n/a" and the like are refused.
+	// The fields corrected, as paths (blood_pressure, temperature.value): one that has no value here is removed. Without
+	// any path: all that have a value here. X, X_entered and X_rounded are one field, and so are a time and its text.
+	UpdateMask    []string `protobuf:"bytes,25,rep,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AmendVitalsRequest) Reset() {
+	*x = AmendVitalsRequest{}
+	mi := &file_proto_vitals_vitals_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AmendVitalsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AmendVitalsRequest) ProtoMessage() {}
+
+func (x *AmendVitalsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_vitals_vitals_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AmendVitalsRequest.ProtoReflect.Descriptor instead.
+func (*AmendVitalsRequest) Descriptor() ([]byte, []int) {
+	return file_proto_vitals_vitals_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *AmendVitalsRequest) GetPatientId() string {
+	if x != nil {
+		return x.PatientId
+	}
+	return ""
+}
+
+func (x *AmendVitalsRequest) GetMeasurementTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.MeasurementTime
+	}
+	return nil
+}
+
+func (x *AmendVitalsRequest) GetBloodPressure() *BloodPressure {
+	if x != nil {
+		return x.BloodPressure
+	}
+	return nil
+}
+
+func (x *AmendVitalsRequest) GetTemperature() *Temperature {
+	if x != nil {
+		return x.Temperature
+	}
+	return nil
+}
+
+func (x *AmendVitalsRequest) GetHeartRate() *HeartRate {
+	if x != nil {
+		return x.HeartRate
+	}
+	return nil
+}
+
+func (x *AmendVitalsRequest) GetRespiratoryRate() *RespiratoryRate {
+	if x != nil {
+		return x.RespiratoryRate
+	}
+	return nil
+}
+
+func (x *AmendVitalsRequest) GetOxygenSaturation() *OxygenSaturation {
+	if x != nil {
+		return x.OxygenSaturation
+	}
+	return nil
+}
+
+func (x *AmendVitalsRequest) GetBodyWeight() *BodyWeight {
+	if x != nil {
+		return x.BodyWeight
+	}
+	return nil
+}
+
+func (x *AmendVitalsRequest) GetRecordId() string {
+	if x != nil {
+		return x.RecordId
+	}
+	return ""
+}
+
+func (x *AmendVitalsRequest) GetSourceTimeText() string {
+	if x != nil {
+		return x.SourceTimeText
+	}
+	return ""
+}
+
+func (x *AmendVitalsRequest) GetProjectId() string {
+	if x != nil {
+		return x.ProjectId
+	}
+	return ""
+}
+
+func (x *AmendVitalsRequest) GetBaseVersion() int32 {
+	if x != nil {
+		return x.BaseVersion
+	}
+	return 0
+}
+
+func (x *AmendVitalsRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *AmendVitalsRequest) GetUpdateMask() []string {
+	if x != nil {
+		return x.UpdateMask
+	}
+	return nil
+}
+
+// What became of the correction.
+type AmendVitalsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Record        *VitalsRecord          `protobuf:"bytes,1,opt,name=record,proto3" json:"record,omitempty"`    // The version that it became.
+	Created       bool                   `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"` // False: it was there already (a resend).
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AmendVitalsResponse) Reset() {
+	*x = AmendVitalsResponse{}
+	mi := &file_proto_vitals_vitals_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AmendVitalsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AmendVitalsResponse) ProtoMessage() {}
+
+func (x *AmendVitalsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_vitals_vitals_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AmendVitalsResponse.ProtoReflect.Descriptor instead.
+func (*AmendVitalsResponse) Descriptor() ([]byte, []int) {
+	return file_proto_vitals_vitals_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *AmendVitalsResponse) GetRecord() *VitalsRecord {
+	if x != nil {
+		return x.Record
+	}
+	return nil
+}
+
+func (x *AmendVitalsResponse) GetCreated() bool {
+	if x != nil {
+		return x.Created
+	}
+	return false
+}
+
+// What became of the voided record.
+type VoidVitalsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Record        *VitalsRecord          `protobuf:"bytes,1,opt,name=record,proto3" json:"record,omitempty"`    // The version that says so.
+	Created       bool                   `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"` // False: it was there already (a resend).
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VoidVitalsResponse) Reset() {
+	*x = VoidVitalsResponse{}
+	mi := &file_proto_vitals_vitals_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VoidVitalsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VoidVitalsResponse) ProtoMessage() {}
+
+func (x *VoidVitalsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_vitals_vitals_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VoidVitalsResponse.ProtoReflect.Descriptor instead.
+func (*VoidVitalsResponse) Descriptor() ([]byte, []int) {
+	return file_proto_vitals_vitals_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *VoidVitalsResponse) GetRecord() *VitalsRecord {
+	if x != nil {
+		return x.Record
+	}
+	return nil
+}
+
+func (x *VoidVitalsResponse) GetCreated() bool {
+	if x != nil {
+		return x.Created
+	}
+	return false
+}
+
+// One page of versions, the first one first.
+type ListVitalsVersionsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Versions      []*VitalsRecord        `protobuf:"bytes,1,rep,name=versions,proto3" json:"versions,omitempty"`                                  // The versions.
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"` // Empty on the last page.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListVitalsVersionsResponse) Reset() {
+	*x = ListVitalsVersionsResponse{}
+	mi := &file_proto_vitals_vitals_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListVitalsVersionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListVitalsVersionsResponse) ProtoMessage() {}
+
+func (x *ListVitalsVersionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_vitals_vitals_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListVitalsVersionsResponse.ProtoReflect.Descriptor instead.
+func (*ListVitalsVersionsResponse) Descriptor() ([]byte, []int) {
+	return file_proto_vitals_vitals_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ListVitalsVersionsResponse) GetVersions() []*VitalsRecord {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
+}
+
+func (x *ListVitalsVersionsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 var File_proto_vitals_vitals_proto protoreflect.FileDescriptor
 
 const file_proto_vitals_vitals_proto_rawDesc = "" +
@@ -1621,7 +1947,7 @@ const file_proto_vitals_vitals_proto_rawDesc = "" +
 	"\aversion\x18\x04 \x01(\x05R\aversion\x12+\n" +
 	"\bfindings\x18\x05 \x03(\v2\x0f.record.FindingR\bfindings\x12\x18\n" +
 	"\acreated\x18\x06 \x01(\bR\acreated\x12U\n" +
-	"\x17blood_pressure_category\x18\a \x01(\x0e2\x1d.vitals.BloodPressureCategoryR\x15bloodPressureCategory\"\xe3\x06\n" +
+	"\x17blood_pressure_category\x18\a \x01(\x0e2\x1d.vitals.BloodPressureCategoryR\x15bloodPressureCategory\"\x8b\a\n" +
 	"\fVitalsRecord\x12\x1d\n" +
 	"\n" +
 	"patient_id\x18\x01 \x01(\tR\tpatientId\x12E\n" +
@@ -1643,7 +1969,8 @@ const file_proto_vitals_vitals_proto_rawDesc = "" +
 	"\aversion\x18\x19 \x01(\x05R\aversion\x12?\n" +
 	"\rreceived_time\x18\x1a \x01(\v2\x1a.google.protobuf.TimestampR\freceivedTime\x12+\n" +
 	"\bfindings\x18\x1b \x03(\v2\x0f.record.FindingR\bfindings\x12U\n" +
-	"\x17blood_pressure_category\x18\x1c \x01(\x0e2\x1d.vitals.BloodPressureCategoryR\x15bloodPressureCategory\"\x8d\x01\n" +
+	"\x17blood_pressure_category\x18\x1c \x01(\x0e2\x1d.vitals.BloodPressureCategoryR\x15bloodPressureCategory\x12&\n" +
+	"\x06change\x18\x1d \x01(\v2\x0e.record.ChangeR\x06change\"\xb4\x01\n" +
 	"\x11ListVitalsRequest\x12\x1d\n" +
 	"\n" +
 	"patient_id\x18\x01 \x01(\tR\tpatientId\x12\x1d\n" +
@@ -1651,7 +1978,8 @@ const file_proto_vitals_vitals_proto_rawDesc = "" +
 	"project_id\x18\x02 \x01(\tR\tprojectId\x12\x1b\n" +
 	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tR\tpageToken\"l\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\x12%\n" +
+	"\x0einclude_voided\x18\x05 \x01(\bR\rincludeVoided\"l\n" +
 	"\x12ListVitalsResponse\x12.\n" +
 	"\arecords\x18\x01 \x03(\v2\x14.vitals.VitalsRecordR\arecords\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"s\n" +
@@ -1694,7 +2022,36 @@ const file_proto_vitals_vitals_proto_rawDesc = "" +
 	"\x19blood_pressure_categories\x18\x05 \x03(\v2=.vitals.GetVitalsSummaryResponse.BloodPressureCategoriesEntryR\x17bloodPressureCategories\x1aJ\n" +
 	"\x1cBloodPressureCategoriesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01*\xa7\x01\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xa3\x05\n" +
+	"\x12AmendVitalsRequest\x12\x1d\n" +
+	"\n" +
+	"patient_id\x18\x01 \x01(\tR\tpatientId\x12E\n" +
+	"\x10measurement_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x0fmeasurementTime\x12<\n" +
+	"\x0eblood_pressure\x18\x03 \x01(\v2\x15.vitals.BloodPressureR\rbloodPressure\x125\n" +
+	"\vtemperature\x18\x04 \x01(\v2\x13.vitals.TemperatureR\vtemperature\x120\n" +
+	"\n" +
+	"heart_rate\x18\x05 \x01(\v2\x11.vitals.HeartRateR\theartRate\x12B\n" +
+	"\x10respiratory_rate\x18\x06 \x01(\v2\x17.vitals.RespiratoryRateR\x0frespiratoryRate\x12E\n" +
+	"\x11oxygen_saturation\x18\a \x01(\v2\x18.vitals.OxygenSaturationR\x10oxygenSaturation\x123\n" +
+	"\vbody_weight\x18\b \x01(\v2\x12.vitals.BodyWeightR\n" +
+	"bodyWeight\x12\x1b\n" +
+	"\trecord_id\x18\x14 \x01(\tR\brecordId\x12(\n" +
+	"\x10source_time_text\x18\x15 \x01(\tR\x0esourceTimeText\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x16 \x01(\tR\tprojectId\x12!\n" +
+	"\fbase_version\x18\x17 \x01(\x05R\vbaseVersion\x12\x16\n" +
+	"\x06reason\x18\x18 \x01(\tR\x06reason\x12\x1f\n" +
+	"\vupdate_mask\x18\x19 \x03(\tR\n" +
+	"updateMask\"]\n" +
+	"\x13AmendVitalsResponse\x12,\n" +
+	"\x06record\x18\x01 \x01(\v2\x14.vitals.VitalsRecordR\x06record\x12\x18\n" +
+	"\acreated\x18\x02 \x01(\bR\acreated\"\\\n" +
+	"\x12VoidVitalsResponse\x12,\n" +
+	"\x06record\x18\x01 \x01(\v2\x14.vitals.VitalsRecordR\x06record\x12\x18\n" +
+	"\acreated\x18\x02 \x01(\bR\acreated\"v\n" +
+	"\x1aListVitalsVersionsResponse\x120\n" +
+	"\bversions\x18\x01 \x03(\v2\x14.vitals.VitalsRecordR\bversions\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*\xa7\x01\n" +
 	"\x15BloodPressureCategory\x12'\n" +
 	"#BLOOD_PRESSURE_CATEGORY_UNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
@@ -1712,13 +2069,17 @@ const file_proto_vitals_vitals_proto_rawDesc = "" +
 	"\x17WEIGHT_UNIT_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bKILOGRAM\x10\x01\x12\b\n" +
 	"\x04GRAM\x10\x02\x12\t\n" +
-	"\x05POUND\x10\x032\xca\x02\n" +
+	"\x05POUND\x10\x032\xb4\x04\n" +
 	"\rVitalsService\x12I\n" +
 	"\fUploadVitals\x12\x1b.vitals.UploadVitalsRequest\x1a\x1c.vitals.UploadVitalsResponse\x12C\n" +
 	"\n" +
 	"ListVitals\x12\x19.vitals.ListVitalsRequest\x1a\x1a.vitals.ListVitalsResponse\x12R\n" +
 	"\x0fGetLatestVitals\x12\x1e.vitals.GetLatestVitalsRequest\x1a\x1f.vitals.GetLatestVitalsResponse\x12U\n" +
-	"\x10GetVitalsSummary\x12\x1f.vitals.GetVitalsSummaryRequest\x1a .vitals.GetVitalsSummaryResponseB\x19Z\x17clinsource/proto/vitalsb\x06proto3"
+	"\x10GetVitalsSummary\x12\x1f.vitals.GetVitalsSummaryRequest\x1a .vitals.GetVitalsSummaryResponse\x12F\n" +
+	"\vAmendVitals\x12\x1a.vitals.AmendVitalsRequest\x1a\x1b.vitals.AmendVitalsResponse\x12C\n" +
+	"\n" +
+	"VoidVitals\x12\x19.record.VoidRecordRequest\x1a\x1a.vitals.VoidVitalsResponse\x12[\n" +
+	"\x12ListVitalsVersions\x12!.record.ListRecordVersionsRequest\x1a\".vitals.ListVitalsVersionsResponseB\x19Z\x17clinsource/proto/vitalsb\x06proto3"
 
 var (
 	file_proto_vitals_vitals_proto_rawDescOnce sync.Once
@@ -1733,74 +2094,98 @@ func file_proto_vitals_vitals_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_vitals_vitals_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_proto_vitals_vitals_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_proto_vitals_vitals_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_proto_vitals_vitals_proto_goTypes = []any{
-	(BloodPressureCategory)(0),       // 0: vitals.BloodPressureCategory
-	(TemperatureUnit)(0),             // 1: vitals.TemperatureUnit
-	(WeightUnit)(0),                  // 2: vitals.WeightUnit
-	(*BloodPressure)(nil),            // 3: vitals.BloodPressure
-	(*Temperature)(nil),              // 4: vitals.Temperature
-	(*HeartRate)(nil),                // 5: vitals.HeartRate
-	(*RespiratoryRate)(nil),          // 6: vitals.RespiratoryRate
-	(*OxygenSaturation)(nil),         // 7: vitals.OxygenSaturation
-	(*BodyWeight)(nil),               // 8: vitals.BodyWeight
-	(*UploadVitalsRequest)(nil),      // 9: vitals.UploadVitalsRequest
-	(*UploadVitalsResponse)(nil),     // 10: vitals.UploadVitalsResponse
-	(*VitalsRecord)(nil),             // 11: vitals.VitalsRecord
-	(*ListVitalsRequest)(nil),        // 12: vitals.ListVitalsRequest
-	(*ListVitalsResponse)(nil),       // 13: vitals.ListVitalsResponse
-	(*GetLatestVitalsRequest)(nil),   // 14: vitals.GetLatestVitalsRequest
-	(*LatestVital)(nil),              // 15: vitals.LatestVital
-	(*SignValue)(nil),                // 16: vitals.SignValue
-	(*GetLatestVitalsResponse)(nil),  // 17: vitals.GetLatestVitalsResponse
-	(*GetVitalsSummaryRequest)(nil),  // 18: vitals.GetVitalsSummaryRequest
-	(*GetVitalsSummaryResponse)(nil), // 19: vitals.GetVitalsSummaryResponse
-	nil,                              // 20: vitals.GetVitalsSummaryResponse.BloodPressureCategoriesEntry
-	(*timestamppb.Timestamp)(nil),    // 21: google.protobuf.Timestamp
-	(*record.Finding)(nil),           // 22: record.Finding
+	(BloodPressureCategory)(0),               // 0: vitals.BloodPressureCategory
+	(TemperatureUnit)(0),                     // 1: vitals.TemperatureUnit
+	(WeightUnit)(0),                          // 2: vitals.WeightUnit
+	(*BloodPressure)(nil),                    // 3: vitals.BloodPressure
+	(*Temperature)(nil),                      // 4: vitals.Temperature
+	(*HeartRate)(nil),                        // 5: vitals.HeartRate
+	(*RespiratoryRate)(nil),                  // 6: vitals.RespiratoryRate
+	(*OxygenSaturation)(nil),                 // 7: vitals.OxygenSaturation
+	(*BodyWeight)(nil),                       // 8: vitals.BodyWeight
+	(*UploadVitalsRequest)(nil),              // 9: vitals.UploadVitalsRequest
+	(*UploadVitalsResponse)(nil),             // 10: vitals.UploadVitalsResponse
+	(*VitalsRecord)(nil),                     // 11: vitals.VitalsRecord
+	(*ListVitalsRequest)(nil),                // 12: vitals.ListVitalsRequest
+	(*ListVitalsResponse)(nil),               // 13: vitals.ListVitalsResponse
+	(*GetLatestVitalsRequest)(nil),           // 14: vitals.GetLatestVitalsRequest
+	(*LatestVital)(nil),                      // 15: vitals.LatestVital
+	(*SignValue)(nil),                        // 16: vitals.SignValue
+	(*GetLatestVitalsResponse)(nil),          // 17: vitals.GetLatestVitalsResponse
+	(*GetVitalsSummaryRequest)(nil),          // 18: vitals.GetVitalsSummaryRequest
+	(*GetVitalsSummaryResponse)(nil),         // 19: vitals.GetVitalsSummaryResponse
+	(*AmendVitalsRequest)(nil),               // 20: vitals.AmendVitalsRequest
+	(*AmendVitalsResponse)(nil),              // 21: vitals.AmendVitalsResponse
+	(*VoidVitalsResponse)(nil),               // 22: vitals.VoidVitalsResponse
+	(*ListVitalsVersionsResponse)(nil),       // 23: vitals.ListVitalsVersionsResponse
+	nil,                                      // 24: vitals.GetVitalsSummaryResponse.BloodPressureCategoriesEntry
+	(*timestamppb.Timestamp)(nil),            // 25: google.protobuf.Timestamp
+	(*record.Finding)(nil),                   // 26: record.Finding
+	(*record.Change)(nil),                    // 27: record.Change
+	(*record.VoidRecordRequest)(nil),         // 28: record.VoidRecordRequest
+	(*record.ListRecordVersionsRequest)(nil), // 29: record.ListRecordVersionsRequest
 }
 var file_proto_vitals_vitals_proto_depIdxs = []int32{
 	1,  // 0: vitals.Temperature.unit:type_name -> vitals.TemperatureUnit
 	2,  // 1: vitals.BodyWeight.unit:type_name -> vitals.WeightUnit
-	21, // 2: vitals.UploadVitalsRequest.measurement_time:type_name -> google.protobuf.Timestamp
+	25, // 2: vitals.UploadVitalsRequest.measurement_time:type_name -> google.protobuf.Timestamp
 	3,  // 3: vitals.UploadVitalsRequest.blood_pressure:type_name -> vitals.BloodPressure
 	4,  // 4: vitals.UploadVitalsRequest.temperature:type_name -> vitals.Temperature
 	5,  // 5: vitals.UploadVitalsRequest.heart_rate:type_name -> vitals.HeartRate
 	6,  // 6: vitals.UploadVitalsRequest.respiratory_rate:type_name -> vitals.RespiratoryRate
 	7,  // 7: vitals.UploadVitalsRequest.oxygen_saturation:type_name -> vitals.OxygenSaturation
 	8,  // 8: vitals.UploadVitalsRequest.body_weight:type_name -> vitals.BodyWeight
-	22, // 9: vitals.UploadVitalsResponse.findings:type_name -> record.Finding
+	26, // 9: vitals.UploadVitalsResponse.findings:type_name -> record.Finding
 	0,  // 10: vitals.UploadVitalsResponse.blood_pressure_category:type_name -> vitals.BloodPressureCategory
-	21, // 11: vitals.VitalsRecord.measurement_time:type_name -> google.protobuf.Timestamp
+	25, // 11: vitals.VitalsRecord.measurement_time:type_name -> google.protobuf.Timestamp
 	3,  // 12: vitals.VitalsRecord.blood_pressure:type_name -> vitals.BloodPressure
 	4,  // 13: vitals.VitalsRecord.temperature:type_name -> vitals.Temperature
 	5,  // 14: vitals.VitalsRecord.heart_rate:type_name -> vitals.HeartRate
 	6,  // 15: vitals.VitalsRecord.respiratory_rate:type_name -> vitals.RespiratoryRate
 	7,  // 16: vitals.VitalsRecord.oxygen_saturation:type_name -> vitals.OxygenSaturation
 	8,  // 17: vitals.VitalsRecord.body_weight:type_name -> vitals.BodyWeight
-	21, // 18: vitals.VitalsRecord.received_time:type_name -> google.protobuf.Timestamp
-	22, // 19: vitals.VitalsRecord.findings:type_name -> record.Finding
+	25, // 18: vitals.VitalsRecord.received_time:type_name -> google.protobuf.Timestamp
+	26, // 19: vitals.VitalsRecord.findings:type_name -> record.Finding
 	0,  // 20: vitals.VitalsRecord.blood_pressure_category:type_name -> vitals.BloodPressureCategory
-	11, // 21: vitals.ListVitalsResponse.records:type_name -> vitals.VitalsRecord
-	21, // 22: vitals.LatestVital.measurement_time:type_name -> google.protobuf.Timestamp
-	16, // 23: vitals.LatestVital.values:type_name -> vitals.SignValue
-	0,  // 24: vitals.LatestVital.blood_pressure_category:type_name -> vitals.BloodPressureCategory
-	15, // 25: vitals.GetLatestVitalsResponse.latest:type_name -> vitals.LatestVital
-	21, // 26: vitals.GetVitalsSummaryResponse.newest_time:type_name -> google.protobuf.Timestamp
-	20, // 27: vitals.GetVitalsSummaryResponse.blood_pressure_categories:type_name -> vitals.GetVitalsSummaryResponse.BloodPressureCategoriesEntry
-	9,  // 28: vitals.VitalsService.UploadVitals:input_type -> vitals.UploadVitalsRequest
-	12, // 29: vitals.VitalsService.ListVitals:input_type -> vitals.ListVitalsRequest
-	14, // 30: vitals.VitalsService.GetLatestVitals:input_type -> vitals.GetLatestVitalsRequest
-	18, // 31: vitals.VitalsService.GetVitalsSummary:input_type -> vitals.GetVitalsSummaryRequest
-	10, // 32: vitals.VitalsService.UploadVitals:output_type -> vitals.UploadVitalsResponse
-	13, // 33: vitals.VitalsService.ListVitals:output_type -> vitals.ListVitalsResponse
-	17, // 34: vitals.VitalsService.GetLatestVitals:output_type -> vitals.GetLatestVitalsResponse
-	19, // 35: vitals.VitalsService.GetVitalsSummary:output_type -> vitals.GetVitalsSummaryResponse
-	32, // [32:36] is the sub-list for method output_type
-	28, // [28:32] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	27, // 21: vitals.VitalsRecord.change:type_name -> record.Change
+	11, // 22: vitals.ListVitalsResponse.records:type_name -> vitals.VitalsRecord
+	25, // 23: vitals.LatestVital.measurement_time:type_name -> google.protobuf.Timestamp
+	16, // 24: vitals.LatestVital.values:type_name -> vitals.SignValue
+	0,  // 25: vitals.LatestVital.blood_pressure_category:type_name -> vitals.BloodPressureCategory
+	15, // 26: vitals.GetLatestVitalsResponse.latest:type_name -> vitals.LatestVital
+	25, // 27: vitals.GetVitalsSummaryResponse.newest_time:type_name -> google.protobuf.Timestamp
+	24, // 28: vitals.GetVitalsSummaryResponse.blood_pressure_categories:type_name -> vitals.GetVitalsSummaryResponse.BloodPressureCategoriesEntry
+	25, // 29: vitals.AmendVitalsRequest.measurement_time:type_name -> google.protobuf.Timestamp
+	3,  // 30: vitals.AmendVitalsRequest.blood_pressure:type_name -> vitals.BloodPressure
+	4,  // 31: vitals.AmendVitalsRequest.temperature:type_name -> vitals.Temperature
+	5,  // 32: vitals.AmendVitalsRequest.heart_rate:type_name -> vitals.HeartRate
+	6,  // 33: vitals.AmendVitalsRequest.respiratory_rate:type_name -> vitals.RespiratoryRate
+	7,  // 34: vitals.AmendVitalsRequest.oxygen_saturation:type_name -> vitals.OxygenSaturation
+	8,  // 35: vitals.AmendVitalsRequest.body_weight:type_name -> vitals.BodyWeight
+	11, // 36: vitals.AmendVitalsResponse.record:type_name -> vitals.VitalsRecord
+	11, // 37: vitals.VoidVitalsResponse.record:type_name -> vitals.VitalsRecord
+	11, // 38: vitals.ListVitalsVersionsResponse.versions:type_name -> vitals.VitalsRecord
+	9,  // 39: vitals.VitalsService.UploadVitals:input_type -> vitals.UploadVitalsRequest
+	12, // 40: vitals.VitalsService.ListVitals:input_type -> vitals.ListVitalsRequest
+	14, // 41: vitals.VitalsService.GetLatestVitals:input_type -> vitals.GetLatestVitalsRequest
+	18, // 42: vitals.VitalsService.GetVitalsSummary:input_type -> vitals.GetVitalsSummaryRequest
+	20, // 43: vitals.VitalsService.AmendVitals:input_type -> vitals.AmendVitalsRequest
+	28, // 44: vitals.VitalsService.VoidVitals:input_type -> record.VoidRecordRequest
+	29, // 45: vitals.VitalsService.ListVitalsVersions:input_type -> record.ListRecordVersionsRequest
+	10, // 46: vitals.VitalsService.UploadVitals:output_type -> vitals.UploadVitalsResponse
+	13, // 47: vitals.VitalsService.ListVitals:output_type -> vitals.ListVitalsResponse
+	17, // 48: vitals.VitalsService.GetLatestVitals:output_type -> vitals.GetLatestVitalsResponse
+	19, // 49: vitals.VitalsService.GetVitalsSummary:output_type -> vitals.GetVitalsSummaryResponse
+	21, // 50: vitals.VitalsService.AmendVitals:output_type -> vitals.AmendVitalsResponse
+	22, // 51: vitals.VitalsService.VoidVitals:output_type -> vitals.VoidVitalsResponse
+	23, // 52: vitals.VitalsService.ListVitalsVersions:output_type -> vitals.ListVitalsVersionsResponse
+	46, // [46:53] is the sub-list for method output_type
+	39, // [39:46] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_proto_vitals_vitals_proto_init() }
@@ -1814,7 +2199,7 @@ func file_proto_vitals_vitals_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_vitals_vitals_proto_rawDesc), len(file_proto_vitals_vitals_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   18,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -28,6 +28,7 @@
 package vitals
 
 import (
+	record "clinsource/proto/record"
 	context "context"
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
@@ -40,10 +41,13 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	VitalsService_UploadVitals_FullMethodName     = "/vitals.VitalsService/UploadVitals"
-	VitalsService_ListVitals_FullMethodName       = "/vitals.VitalsService/ListVitals"
-	VitalsService_GetLatestVitals_FullMethodName  = "/vitals.VitalsService/GetLatestVitals"
-	VitalsService_GetVitalsSummary_FullMethodName = "/vitals.VitalsService/GetVitalsSummary"
+	VitalsService_UploadVitals_FullMethodName       = "/vitals.VitalsService/UploadVitals"
+	VitalsService_ListVitals_FullMethodName         = "/vitals.VitalsService/ListVitals"
+	VitalsService_GetLatestVitals_FullMethodName    = "/vitals.VitalsService/GetLatestVitals"
+	VitalsService_GetVitalsSummary_FullMethodName   = "/vitals.VitalsService/GetVitalsSummary"
+	VitalsService_AmendVitals_FullMethodName        = "/vitals.VitalsService/AmendVitals"
+	VitalsService_VoidVitals_FullMethodName         = "/vitals.VitalsService/VoidVitals"
+	VitalsService_ListVitalsVersions_FullMethodName = "/vitals.VitalsService/ListVitalsVersions"
 )
 
 // VitalsServiceClient is the client API for VitalsService service.
@@ -68,6 +72,20 @@ type VitalsServiceClient interface {
 	GetLatestVitals(ctx context.Context, in *GetLatestVitalsRequest, opts ...grpc.CallOption) (*GetLatestVitalsResponse, error)
 	// Gives the counts of a project, or of one patient in it. Retry safe.
 	GetVitalsSummary(ctx context.Context, in *GetVitalsSummaryRequest, opts ...grpc.CallOption) (*GetVitalsSummaryResponse, error)
+	// Corrects a record: the fields that update_mask names take what the request says, the others stay, and the
+	// whole is judged as if it came anew. The versions before stay readable (ListVitalsVersions).
+	// Retry safe: the same base_version, content and reason again answer with the version that they became.
+	// InvalidArgument: refused by a rule, nothing would change, or the reason says nothing.
+	// NotFound: the patient or record is unknown, or not the caller's to see.
+	// Aborted: base_version is not the newest version; the error names that one. Read, merge, send again.
+	// FailedPrecondition: the record is voided, or measured at or after the subject's withdrawal.
+	AmendVitals(ctx context.Context, in *AmendVitalsRequest, opts ...grpc.CallOption) (*AmendVitalsResponse, error)
+	// Voids a record: it leaves lists, counts and newest values and stays readable; its client_record_id is
+	// never free again. Retry safe, like AmendVitals, and with its codes.
+	VoidVitals(ctx context.Context, in *record.VoidRecordRequest, opts ...grpc.CallOption) (*VoidVitalsResponse, error)
+	// Lists all versions of a record, the first one first: who made each, when, why, and what the rules found.
+	// Retry safe. NotFound: the patient or record is unknown, or not the caller's to see.
+	ListVitalsVersions(ctx context.Context, in *record.ListRecordVersionsRequest, opts ...grpc.CallOption) (*ListVitalsVersionsResponse, error)
 }
 
 type vitalsServiceClient struct {
@@ -118,6 +136,36 @@ func (c *vitalsServiceClient) GetVitalsSummary(ctx context.Context, in *GetVital
 	return out, nil
 }
 
+func (c *vitalsServiceClient) AmendVitals(ctx context.Context, in *AmendVitalsRequest, opts ...grpc.CallOption) (*AmendVitalsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AmendVitalsResponse)
+	err := c.cc.Invoke(ctx, VitalsService_AmendVitals_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *vitalsServiceClient) VoidVitals(ctx context.Context, in *record.VoidRecordRequest, opts ...grpc.CallOption) (*VoidVitalsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(VoidVitalsResponse)
+	err := c.cc.Invoke(ctx, VitalsService_VoidVitals_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *vitalsServiceClient) ListVitalsVersions(ctx context.Context, in *record.ListRecordVersionsRequest, opts ...grpc.CallOption) (*ListVitalsVersionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListVitalsVersionsResponse)
+	err := c.cc.Invoke(ctx, VitalsService_ListVitalsVersions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // VitalsServiceServer is the server API for VitalsService service.
 // All implementations must embed UnimplementedVitalsServiceServer
 // for forward compatibility.
@@ -140,6 +188,20 @@ type VitalsServiceServer interface {
 	GetLatestVitals(context.Context, *GetLatestVitalsRequest) (*GetLatestVitalsResponse, error)
 	// Gives the counts of a project, or of one patient in it. Retry safe.
 	GetVitalsSummary(context.Context, *GetVitalsSummaryRequest) (*GetVitalsSummaryResponse, error)
+	// Corrects a record: the fields that update_mask names take what the request says, the others stay, and the
+	// whole is judged as if it came anew. The versions before stay readable (ListVitalsVersions).
+	// Retry safe: the same base_version, content and reason again answer with the version that they became.
+	// InvalidArgument: refused by a rule, nothing would change, or the reason says nothing.
+	// NotFound: the patient or record is unknown, or not the caller's to see.
+	// Aborted: base_version is not the newest version; the error names that one. Read, merge, send again.
+	// FailedPrecondition: the record is voided, or measured at or after the subject's withdrawal.
+	AmendVitals(context.Context, *AmendVitalsRequest) (*AmendVitalsResponse, error)
+	// Voids a record: it leaves lists, counts and newest values and stays readable; its client_record_id is
+	// never free again. Retry safe, like AmendVitals, and with its codes.
+	VoidVitals(context.Context, *record.VoidRecordRequest) (*VoidVitalsResponse, error)
+	// Lists all versions of a record, the first one first: who made each, when, why, and what the rules found.
+	// Retry safe. NotFound: the patient or record is unknown, or not the caller's to see.
+	ListVitalsVersions(context.Context, *record.ListRecordVersionsRequest) (*ListVitalsVersionsResponse, error)
 	mustEmbedUnimplementedVitalsServiceServer()
 }
 
@@ -161,6 +223,15 @@ func (UnimplementedVitalsServiceServer) GetLatestVitals(context.Context, *GetLat
 }
 func (UnimplementedVitalsServiceServer) GetVitalsSummary(context.Context, *GetVitalsSummaryRequest) (*GetVitalsSummaryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetVitalsSummary not implemented")
+}
+func (UnimplementedVitalsServiceServer) AmendVitals(context.Context, *AmendVitalsRequest) (*AmendVitalsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AmendVitals not implemented")
+}
+func (UnimplementedVitalsServiceServer) VoidVitals(context.Context, *record.VoidRecordRequest) (*VoidVitalsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method VoidVitals not implemented")
+}
+func (UnimplementedVitalsServiceServer) ListVitalsVersions(context.Context, *record.ListRecordVersionsRequest) (*ListVitalsVersionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListVitalsVersions not implemented")
 }
 func (UnimplementedVitalsServiceServer) mustEmbedUnimplementedVitalsServiceServer() {}
 func (UnimplementedVitalsServiceServer) testEmbeddedByValue()                       {}
@@ -255,6 +326,60 @@ func _VitalsService_GetVitalsSummary_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _VitalsService_AmendVitals_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AmendVitalsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(VitalsServiceServer).AmendVitals(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: VitalsService_AmendVitals_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(VitalsServiceServer).AmendVitals(ctx, req.(*AmendVitalsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _VitalsService_VoidVitals_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(record.VoidRecordRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(VitalsServiceServer).VoidVitals(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: VitalsService_VoidVitals_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(VitalsServiceServer).VoidVitals(ctx, req.(*record.VoidRecordRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _VitalsService_ListVitalsVersions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(record.ListRecordVersionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(VitalsServiceServer).ListVitalsVersions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: VitalsService_ListVitalsVersions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(VitalsServiceServer).ListVitalsVersions(ctx, req.(*record.ListRecordVersionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // VitalsService_ServiceDesc is the grpc.ServiceDesc for VitalsService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -277,6 +402,18 @@ var VitalsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetVitalsSummary",
 			Handler:    _VitalsService_GetVitalsSummary_Handler,
+		},
+		{
+			MethodName: "AmendVitals",
+			Handler:    _VitalsService_AmendVitals_Handler,
+		},
+		{
+			MethodName: "VoidVitals",
+			Handler:    _VitalsService_VoidVitals_Handler,
+		},
+		{
+			MethodName: "ListVitalsVersions",
+			Handler:    _VitalsService_ListVitalsVersions_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

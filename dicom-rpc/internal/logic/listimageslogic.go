@@ -7,6 +7,7 @@ import (
 	"clinsource/internal/auth"
 	"clinsource/internal/ident"
 	"clinsource/internal/page"
+	"clinsource/internal/records"
 	"clinsource/internal/subjects"
 	dicompb "clinsource/proto/dicom"
 )
@@ -42,7 +43,7 @@ func (l *ListImagesLogic) ListImages(in *dicompb.ListImagesRequest) (*dicompb.Li
 	if err != nil {
 		return nil, err
 	}
-	list, next, err := l.svcCtx.Store.List(l.ctx, scope, in.GetPatientId(), p)
+	list, next, err := l.svcCtx.Store.List(l.ctx, scope, records.Wanted{Patient: in.GetPatientId()}, p)
 	if err != nil {
 		return nil, err
 	}

@@ -3,10 +3,12 @@ package logic
 import (
 	"context"
 
+	"clinsource/epro-rpc/internal/message"
 	"clinsource/epro-rpc/internal/svc"
 	"clinsource/internal/auth"
 	"clinsource/internal/ident"
 	"clinsource/internal/page"
+	"clinsource/internal/records"
 	"clinsource/internal/subjects"
 	epropb "clinsource/proto/epro"
 )
@@ -38,11 +40,11 @@ func (l *GetPatientReportsLogic) GetPatientReports(in *epropb.GetPatientReportsR
 	if err != nil {
 		return nil, err
 	}
-	list, next, err := l.svcCtx.Store.List(l.ctx, scope, in.GetPatientId(), p)
+	list, next, err := l.svcCtx.Store.List(l.ctx, scope, records.Wanted{Patient: in.GetPatientId(), Voided: in.GetIncludeVoided()}, p)
 	if err != nil {
 		return nil, err
 	}
-	reports, err := recordsOut(list)
+	reports, err := message.RecordsOut(list)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"clinsource/epro-rpc/internal/message"
 	"clinsource/epro-rpc/internal/svc"
 	"clinsource/internal/ident"
 	epropb "clinsource/proto/epro"
@@ -34,7 +35,7 @@ func (l *GetReportsSummaryLogic) GetReportsSummary(in *epropb.GetReportsSummaryR
 		return nil, err
 	}
 	resp := &epropb.GetReportsSummaryResponse{
-		Count: sum.Records, Subjects: sum.Subjects, Queried: sum.Queried, Questionnaires: questionnaires(sum.Tallies),
+		Count: sum.Records, Subjects: sum.Subjects, Queried: sum.Queried, Questionnaires: message.Questionnaires(sum.Tallies),
 	}
 	if !sum.Newest.IsZero() {
 		resp.NewestTime = timestamppb.New(sum.Newest)

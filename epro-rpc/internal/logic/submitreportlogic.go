@@ -1,9 +1,12 @@
+// Package logic holds one file per RPC: check the request, decide who may, judge
+// by the rules of report, call the store, answer.
 package logic
 
 import (
 	"context"
 	"time"
 
+	"clinsource/epro-rpc/internal/message"
 	"clinsource/epro-rpc/internal/svc"
 	"clinsource/epro-rpc/report"
 	"clinsource/internal/auth"
@@ -28,16 +31,7 @@ func NewSubmitReportLogic(ctx context.Context, svcCtx *svc.ServiceContext) *Subm
 
 // SubmitReport judges the report and stores it once.
 func (l *SubmitReportLogic) SubmitReport(in *epropb.SubmitReportRequest) (*epropb.SubmitReportResponse, error) {
-	var check ident.Checker
-	check.Required("patient_id", in.GetPatientId())
-	check.Optional("project_id", in.GetProjectId())
-	check.Optional("client_record_id", in.GetClientRecordId())
-	check.Required("questionnaire_id", in.GetQuestionnaireId())
-	check.Required("questionnaire_version", in.GetQuestionnaireVersion())
-	check = append(check, sourcevalue.Complete(in)...) // Sets what is output only to what is true.
-	submitted := reportOf(in)
-	verdict := report.Judge(submitted, time.Now())
-	check = append(check, records.Violations(verdict.Findings, check)...)
+	judged, check := judge(in)
 	if err := check.Err(); err != nil {
 		return nil, err
 	}
@@ -45,25 +39,53 @@ func (l *SubmitReportLogic) SubmitReport(in *epropb.SubmitReportRequest) (*eprop
 	if err != nil {
 		return nil, err
 	}
-	if err := place.RefuseAfter(submitted.AuthoredAt, "authored_time"); err != nil {
+	d, err := judged.draft(place, scope)
+	if err != nil {
 		return nil, err
 	}
-	stored, created, err := l.svcCtx.Store.Put(l.ctx, draft(in, place, scope, submitted.AuthoredAt, verdict))
+	stored, created, err := l.svcCtx.Store.Put(l.ctx, d)
 	if err != nil {
 		return nil, err
 	}
 	return &epropb.SubmitReportResponse{RecordId: stored.ID, Version: stored.Version, Findings: stored.Findings, Created: created}, nil
 }
 
-func draft(in *epropb.SubmitReportRequest, place subjects.Place, scope auth.Scope, at time.Time, verdict report.Verdict) records.Draft {
+// judged is a request and what the rules say of it.
+type judged struct {
+	in      *epropb.SubmitReportRequest
+	at      time.Time
+	verdict report.Verdict
+}
+
+// judge holds a request, or what a correction makes of a report, against all
+// rules that need nothing but itself.
+func judge(in *epropb.SubmitReportRequest) (judged, ident.Checker) {
+	var check ident.Checker
+	check.Required("patient_id", in.GetPatientId())
+	check.Optional("project_id", in.GetProjectId())
+	check.Optional("client_record_id", in.GetClientRecordId())
+	check.Required("questionnaire_id", in.GetQuestionnaireId())
+	check.Required("questionnaire_version", in.GetQuestionnaireVersion())
+	check = append(check, sourcevalue.Complete(in)...) // Sets what is output only to what is true.
+	submitted := message.ReportOf(in)
+	verdict := report.Judge(submitted, time.Now())
+	check = append(check, records.Violations(verdict.Findings, check)...)
+	return judged{in, submitted.AuthoredAt, verdict}, check
+}
+
+// draft gives the record to be written, unless the subject withdrew before.
+func (j judged) draft(place subjects.Place, scope auth.Scope) (records.Draft, error) {
+	if err := place.RefuseAfter(j.at, "authored_time"); err != nil {
+		return records.Draft{}, err
+	}
 	return records.Draft{
 		Record: records.Record{
-			Project: place.Project, Site: place.Site, Patient: in.GetPatientId(), ClientRecordID: in.GetClientRecordId(),
-			At: at, Content: wirejson.Encode(recordOf(in)), Findings: records.FindingsOut(verdict.Findings),
+			Project: place.Project, Site: place.Site, Patient: j.in.GetPatientId(), ClientRecordID: j.in.GetClientRecordId(),
+			At: j.at, Content: wirejson.Encode(message.RecordOf(j.in)), Findings: records.FindingsOut(j.verdict.Findings),
 		},
-		Hash:       records.HashOf(wirejson.EncodeWithout(in, "client_record_id", "project_id")),
+		Hash:       records.HashOf(wirejson.EncodeWithout(j.in, "client_record_id", "project_id")),
 		Role:       scope.Role,
 		Unverified: place.Stale,
-		Tallies:    map[string]int64{tallyPrefix + in.GetQuestionnaireId(): 1},
-	}
+		Tallies:    message.Tallies(j.in.GetQuestionnaireId()),
+	}, nil
 }

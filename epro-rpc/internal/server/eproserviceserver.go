@@ -8,6 +8,7 @@ import (
 	"clinsource/epro-rpc/internal/logic"
 	"clinsource/epro-rpc/internal/svc"
 	epropb "clinsource/proto/epro"
+	recordpb "clinsource/proto/record"
 )
 
 // EproServiceServer implements epropb.EproServiceServer.
@@ -41,4 +42,19 @@ func (s *EproServiceServer) ListReports(ctx context.Context, in *epropb.ListRepo
 // GetReportsSummary implements the RPC of this name.
 func (s *EproServiceServer) GetReportsSummary(ctx context.Context, in *epropb.GetReportsSummaryRequest) (*epropb.GetReportsSummaryResponse, error) {
 	return logic.NewGetReportsSummaryLogic(ctx, s.svcCtx).GetReportsSummary(in)
+}
+
+// AmendReport implements the RPC of this name.
+func (s *EproServiceServer) AmendReport(ctx context.Context, in *epropb.AmendReportRequest) (*epropb.AmendReportResponse, error) {
+	return logic.NewAmendReportLogic(ctx, s.svcCtx).AmendReport(in)
+}
+
+// VoidReport implements the RPC of this name.
+func (s *EproServiceServer) VoidReport(ctx context.Context, in *recordpb.VoidRecordRequest) (*epropb.VoidReportResponse, error) {
+	return logic.NewVoidReportLogic(ctx, s.svcCtx).VoidReport(in)
+}
+
+// ListReportVersions implements the RPC of this name.
+func (s *EproServiceServer) ListReportVersions(ctx context.Context, in *recordpb.ListRecordVersionsRequest) (*epropb.ListReportVersionsResponse, error) {
+	return logic.NewListReportVersionsLogic(ctx, s.svcCtx).ListReportVersions(in)
 }

@@ -10,6 +10,7 @@ import (
 
 	"clinsource/epro-rpc/eproschema"
 	"clinsource/epro-rpc/internal/config"
+	"clinsource/epro-rpc/internal/message"
 	"clinsource/internal/audit"
 	"clinsource/internal/auth"
 	"clinsource/internal/discovery"
@@ -57,7 +58,7 @@ func NewServiceContext(ctx context.Context, c config.Config, etcd *discovery.Cli
 
 // New makes the context on an open database and any resolver.
 func New(db *sqldb.DB, resolver subjects.Resolver) *ServiceContext {
-	return &ServiceContext{Store: records.NewStore(db, auth.Reports), Subjects: resolver}
+	return &ServiceContext{Store: records.NewStore(db, auth.Reports).Deriving(message.Derived()), Subjects: resolver}
 }
 
 // AuditLog gives the log that the guard records refusals in.

@@ -72,6 +72,7 @@ type route struct {
 	open         bool     // No token is asked for.
 	stream       bool     // Bodies without a size limit; the endpoint sets its own deadlines.
 	do           endpoint
+	verbs        map[string]endpoint // In place of do: the id with which the path ends takes one of them, behind a colon.
 }
 
 // handle makes the http handler of a route: authenticate before anything is
@@ -81,13 +82,15 @@ func (s *routes) handle(rt route) http.HandlerFunc {
 		st := stateOf(r)
 		st.route, st.about = rt.method+" "+rt.path, rt.about
 		c := &call{w: w, r: r, svcCtx: s.svcCtx, vars: maps.Clone(pathvar.Vars(r)), state: st, leave: func() {}}
-		if rt.path == subject && rt.method == http.MethodPost {
-			st.verb = splitVerb(c.vars)
+		do := rt.do
+		if rt.verbs != nil {
+			st.verb = splitVerb(rt.path, c.vars)
+			do = rt.verbs[st.verb]
 			switch {
 			case st.verb == "":
 				NotAllowed().ServeHTTP(w, r)
 				return
-			case !slices.Contains(subjectVerbs, st.verb):
+			case do == nil:
 				NotFound().ServeHTTP(w, r)
 				return
 			}
@@ -105,7 +108,7 @@ func (s *routes) handle(rt route) http.HandlerFunc {
 			c.refuse(err)
 			return
 		}
-		if err := rt.do(c); err != nil {
+		if err := do(c); err != nil {
 			c.refuse(err)
 		}
 	}
@@ -163,7 +166,7 @@ func unknownParameter(known []string) string {
 // no grant in the project: nothing of it is told or read for them.
 func (c *call) checkPath() error {
 	var check ident.Checker
-	for _, name := range []string{"project_id", "patient_id", "image_id", "upload_id"} {
+	for _, name := range []string{"project_id", "patient_id", "record_id", "image_id", "upload_id"} {
 		if id, ok := c.vars[name]; ok {
 			check.Required(name, id)
 		}

@@ -38,7 +38,10 @@ const (
 	uploads  = "/v1/uploads"
 )
 
-var paging = []string{"page_size", "page_token"}
+var (
+	paging        = []string{"page_size", "page_token"}
+	pagingRecords = []string{"page_size", "page_token", "include_voided"}
+)
 
 // table is every route of the gateway.
 func (s *routes) table() []route {
@@ -58,11 +61,14 @@ func (s *routes) table() []route {
 		{method: "POST", path: project + "/subjects", about: "subjects", do: createSubject},
 		{method: "GET", path: project + "/subjects", about: "subjects", query: paging, do: listSubjects},
 		{method: "GET", path: subject, query: []string{"require"}, do: subjectDetails},
-		{method: "POST", path: subject, about: "subjects", do: withdrawSubject},
+		{method: "POST", path: subject, about: "subjects", verbs: map[string]endpoint{"withdraw": withdrawSubject}},
 
 		{method: "POST", path: subject + "/vitals", about: "vitals", do: uploadVitals},
-		{method: "GET", path: subject + "/vitals", about: "vitals", query: paging, do: listVitals},
+		{method: "GET", path: subject + "/vitals", about: "vitals", query: pagingRecords, do: listVitals},
 		{method: "POST", path: subject + "/vitals:batch", about: "vitals", do: uploadVitalsBatch},
+		{method: "PATCH", path: subject + "/vitals/:record_id", about: "vitals", do: amendVitals},
+		{method: "POST", path: subject + "/vitals/:record_id", about: "vitals", verbs: map[string]endpoint{"void": voidVitals}},
+		{method: "GET", path: subject + "/vitals/:record_id/versions", about: "vitals", query: paging, do: listVitalsVersions},
 		{method: "PUT", path: subject + "/images", about: "images", stream: true, do: uploadImage},
 		{method: "GET", path: subject + "/images", about: "images", query: paging, do: listImages},
 		{method: "GET", path: subject + "/images/:image_id", about: "images", stream: true, do: downloadImage},
@@ -72,9 +78,15 @@ func (s *routes) table() []route {
 		{method: "PATCH", path: uploads + "/:upload_id", about: "images", stream: true, do: s.tus((*tusd.UnroutedHandler).PatchFile)},
 		{method: "DELETE", path: uploads + "/:upload_id", about: "images", stream: true, do: s.tus((*tusd.UnroutedHandler).DelFile)},
 		{method: "POST", path: subject + "/reports", about: "reports", do: submitReport},
-		{method: "GET", path: subject + "/reports", about: "reports", query: paging, do: listReports},
+		{method: "GET", path: subject + "/reports", about: "reports", query: pagingRecords, do: listReports},
+		{method: "PATCH", path: subject + "/reports/:record_id", about: "reports", do: amendReport},
+		{method: "POST", path: subject + "/reports/:record_id", about: "reports", verbs: map[string]endpoint{"void": voidReport}},
+		{method: "GET", path: subject + "/reports/:record_id/versions", about: "reports", query: paging, do: listReportVersions},
 		{method: "POST", path: subject + "/medications", about: "medications", do: recordMedication},
-		{method: "GET", path: subject + "/medications", about: "medications", query: paging, do: listMedications},
+		{method: "GET", path: subject + "/medications", about: "medications", query: pagingRecords, do: listMedications},
+		{method: "PATCH", path: subject + "/medications/:record_id", about: "medications", do: amendMedication},
+		{method: "POST", path: subject + "/medications/:record_id", about: "medications", verbs: map[string]endpoint{"void": voidMedication}},
+		{method: "GET", path: subject + "/medications/:record_id/versions", about: "medications", query: paging, do: listMedicationVersions},
 	}
 }
 
@@ -112,7 +124,8 @@ func allowed(path string) []string {
 	for _, rt := range (&routes{}).table() {
 		pattern := strings.Split(strings.Trim(rt.path, "/"), "/")
 		fits := slices.EqualFunc(pattern, parts, func(p, s string) bool { return p == s || strings.HasPrefix(p, ":") })
-		if rt.path == subject && (rt.method == http.MethodPost) != strings.Contains(parts[len(parts)-1], ":") {
+		endsInID := strings.HasPrefix(pattern[len(pattern)-1], ":")
+		if endsInID && (rt.verbs != nil) != strings.Contains(parts[len(parts)-1], ":") {
 			continue
 		}
 		if fits && !slices.Contains(methods, rt.method) {

@@ -13,9 +13,11 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"clinsource/internal/fault"
+	"clinsource/project-api/internal/wire"
 	dicompb "clinsource/proto/dicom"
 	epropb "clinsource/proto/epro"
 	medicationpb "clinsource/proto/medication"
+	recordpb "clinsource/proto/record"
 	subjectpb "clinsource/proto/subject"
 	vitalspb "clinsource/proto/vitals"
 )
@@ -43,6 +45,28 @@ func createdStatus(out proto.Message) int {
 		return http.StatusCreated
 	}
 	return http.StatusOK
+}
+
+// correct reads a correction, calls a service within the write budget, and
+// answers 200 with the version that it became; created says whether it did now.
+func correct[In, Out proto.Message](c *call, in In, decode func(body []byte, into proto.Message) error, do rpc[In, Out]) error {
+	data, err := c.body(maxBody)
+	if err != nil {
+		return err
+	}
+	if err := decode(data, in); err != nil {
+		return err
+	}
+	if err := c.bind(in); err != nil {
+		return err
+	}
+	ctx, cancel := c.within(c.svcCtx.Budgets.Write)
+	defer cancel()
+	out, err := do(ctx, in)
+	if err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, out)
 }
 
 // list calls a service within a read budget, with the page that the query asks for.
@@ -80,6 +104,14 @@ func (c *call) bindPage(in proto.Message) error {
 	if token := query.Get("page_token"); token != "" {
 		m.Set(fields.ByName("page_token"), protoreflect.ValueOfString(token))
 	}
+	switch query.Get("include_voided") {
+	case "", "false":
+	case "true":
+		m.Set(fields.ByName("include_voided"), protoreflect.ValueOfBool(true))
+	default:
+		return fault.Invalid(fault.ReasonQueryInvalid, "include_voided must be true or false",
+			fault.Violation{Field: "include_voided", Rule: "query.boolean", Message: "must be true or false"})
+	}
 	return nil
 }
 
@@ -107,21 +139,19 @@ func createSubject(c *call) error {
 	return create(c, &subjectpb.CreateSubjectRequest{}, c.svcCtx.SubjectRpc.CreateSubject)
 }
 
-// subjectVerbs are what POST .../subjects/{patient_id}:verb takes.
-var subjectVerbs = []string{"withdraw"}
-
 func withdrawSubject(c *call) error {
 	return create(c, &subjectpb.WithdrawSubjectRequest{}, c.svcCtx.SubjectRpc.WithdrawSubject)
 }
 
-// splitVerb cuts a verb off the patient's id, at the last colon.
-func splitVerb(vars map[string]string) (verb string) {
-	id := vars["patient_id"]
+// splitVerb cuts a verb off the id with which the path ends, at the last colon.
+func splitVerb(path string, vars map[string]string) (verb string) {
+	name := path[strings.LastIndexByte(path, ':')+1:]
+	id := vars[name]
 	i := strings.LastIndexByte(id, ':')
 	if i < 0 {
 		return ""
 	}
-	vars["patient_id"] = id[:i]
+	vars[name] = id[:i]
 	return id[i+1:]
 }
 
@@ -137,6 +167,18 @@ func listImages(c *call) error {
 	return list(c, &dicompb.ListImagesRequest{}, c.svcCtx.Budgets.Images, c.svcCtx.DicomRpc.ListImages)
 }
 
+func amendVitals(c *call) error {
+	return correct(c, &vitalspb.AmendVitalsRequest{}, wire.DecodeCorrection, c.svcCtx.VitalsRpc.AmendVitals)
+}
+
+func voidVitals(c *call) error {
+	return correct(c, &recordpb.VoidRecordRequest{}, wire.Decode, c.svcCtx.VitalsRpc.VoidVitals)
+}
+
+func listVitalsVersions(c *call) error {
+	return list(c, &recordpb.ListRecordVersionsRequest{}, c.svcCtx.Budgets.Vitals, c.svcCtx.VitalsRpc.ListVitalsVersions)
+}
+
 func submitReport(c *call) error {
 	return create(c, &epropb.SubmitReportRequest{}, c.svcCtx.EproRpc.SubmitReport)
 }
@@ -145,10 +187,34 @@ func listReports(c *call) error {
 	return list(c, &epropb.GetPatientReportsRequest{}, c.svcCtx.Budgets.Reports, c.svcCtx.EproRpc.GetPatientReports)
 }
 
+func amendReport(c *call) error {
+	return correct(c, &epropb.AmendReportRequest{}, wire.DecodeCorrection, c.svcCtx.EproRpc.AmendReport)
+}
+
+func voidReport(c *call) error {
+	return correct(c, &recordpb.VoidRecordRequest{}, wire.Decode, c.svcCtx.EproRpc.VoidReport)
+}
+
+func listReportVersions(c *call) error {
+	return list(c, &recordpb.ListRecordVersionsRequest{}, c.svcCtx.Budgets.Reports, c.svcCtx.EproRpc.ListReportVersions)
+}
+
 func recordMedication(c *call) error {
 	return create(c, &medicationpb.RecordMedicationRequest{}, c.svcCtx.MedicationRpc.RecordMedication)
 }
 
 func listMedications(c *call) error {
 	return list(c, &medicationpb.ListMedicationsRequest{}, c.svcCtx.Budgets.Medications, c.svcCtx.MedicationRpc.ListMedications)
+}
+
+func amendMedication(c *call) error {
+	return correct(c, &medicationpb.AmendMedicationRequest{}, wire.DecodeCorrection, c.svcCtx.MedicationRpc.AmendMedication)
+}
+
+func voidMedication(c *call) error {
+	return correct(c, &recordpb.VoidRecordRequest{}, wire.Decode, c.svcCtx.MedicationRpc.VoidMedication)
+}
+
+func listMedicationVersions(c *call) error {
+	return list(c, &recordpb.ListRecordVersionsRequest{}, c.svcCtx.Budgets.Medications, c.svcCtx.MedicationRpc.ListMedicationVersions)
 }

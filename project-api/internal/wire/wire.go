@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"clinsource/internal/fault"
+	"clinsource/internal/merge"
 	"clinsource/internal/sourcevalue"
 	"clinsource/internal/wirejson"
 	dicompb "clinsource/proto/dicom"
@@ -21,11 +22,16 @@ import (
 	vitalspb "clinsource/proto/vitals"
 )
 
+// updateMask is the field that names what a correction is about: over HTTP the body
+// says that by itself.
+const updateMask = "update_mask"
+
 // Derived says whether only the server fills the field: what it converted
-// (canonical_celsius) and whether it rounded (systolic_rounded).
+// (canonical_celsius), whether it rounded (systolic_rounded), and what a
+// correction is about.
 func Derived(fd protoreflect.FieldDescriptor) bool {
 	name := string(fd.Name())
-	return strings.HasPrefix(name, "canonical_") || strings.HasSuffix(name, "_rounded")
+	return strings.HasPrefix(name, "canonical_") || strings.HasSuffix(name, "_rounded") || name == updateMask
 }
 
 var decoder = wirejson.Decoder{Deny: Derived}
@@ -45,6 +51,20 @@ func Decode(body []byte, into proto.Message) error {
 		f.Reason = fault.ReasonBodyInvalid
 	}
 	return f
+}
+
+// DecodeCorrection is Decode for a correction: a JSON merge patch, in which null
+// removes a field.
+func DecodeCorrection(body []byte, into proto.Message) error {
+	if err := Decode(body, into); err != nil {
+		return err
+	}
+	m := into.ProtoReflect()
+	mask := m.Mutable(m.Descriptor().Fields().ByName(updateMask)).List()
+	for _, path := range merge.Paths(body, into) {
+		mask.Append(protoreflect.ValueOfString(path))
+	}
+	return nil
 }
 
 // always are the scalar fields that an answer shows even when zero.

@@ -14,6 +14,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"clinsource/internal/fault"
+	"clinsource/internal/merge"
 	"clinsource/internal/sourcevalue"
 	"clinsource/project-api/internal/wire"
 	dicompb "clinsource/proto/dicom"
@@ -51,6 +52,10 @@ func addSchemas(components, document *yaml.Node, words comments, bound map[strin
 		name := s.wanted[0]
 		s.wanted = s.wanted[1:]
 		if s.made[name] != nil || child(components, name) != nil {
+			continue
+		}
+		if m := s.messages[strings.TrimSuffix(name, patchSuffix)]; m != nil && strings.HasSuffix(name, patchSuffix) {
+			s.made[name] = s.patch(m)
 			continue
 		}
 		m, input := s.messages[strings.TrimSuffix(name, "Input")], strings.HasSuffix(name, "Input")
@@ -132,6 +137,10 @@ func (s *schemas) request(m protoreflect.MessageDescriptor, bound []string) *yam
 			set(properties, name, pairs{"$ref", schemaPrefix + "Identifier", "description", "As in the path; leave it out."})
 			continue
 		}
+		if isCorrection(m) && merge.IsContent(fd) {
+			set(properties, name, s.patchField(fd))
+			continue
+		}
 		set(properties, name, s.field(fd, true))
 		if !isRequired.MatchString(s.words[fd.FullName()]) {
 			continue
@@ -156,6 +165,41 @@ func (s *schemas) request(m protoreflect.MessageDescriptor, bound []string) *yam
 	}
 	set(schema, "properties", properties)
 	return schema
+}
+
+// patchSuffix ends the names of the messages inside a correction: nothing in them
+// is required, and null removes.
+const patchSuffix = "Patch"
+
+// isCorrection says whether a message is the body of a PATCH.
+func isCorrection(m protoreflect.MessageDescriptor) bool {
+	return strings.HasPrefix(string(m.Name()), "Amend") && strings.HasSuffix(string(m.Name()), "Request")
+}
+
+// patch is the schema of a message inside a correction.
+func (s *schemas) patch(m protoreflect.MessageDescriptor) *yaml.Node {
+	properties := node(pairs{})
+	for _, fd := range byNumber(m) {
+		if !wire.Derived(fd) {
+			set(properties, string(fd.Name()), s.patchField(fd))
+		}
+	}
+	return node(pairs{"description", s.words[m.FullName()] + " What is left out stays.", "type", "object", "additionalProperties", false, "properties", properties})
+}
+
+// patchField is the schema of a field that a correction may give, or remove by
+// null.
+func (s *schemas) patchField(fd protoreflect.FieldDescriptor) *yaml.Node {
+	var value *yaml.Node
+	if merge.IsWhole(fd) {
+		value = s.field(fd, true)
+		remove(value, "description")
+	} else {
+		name := string(fd.Message().Name()) + patchSuffix
+		s.want(name)
+		value = node(ref(name))
+	}
+	return node(pairs{"description", s.words[fd.FullName()], "anyOf", []*yaml.Node{value, node(pairs{"type", "null"})}})
 }
 
 // isRequired reads the contracts' habit: "Required: ...", or "mmHg, required, ...".

@@ -99,3 +99,13 @@ func refs(n *yaml.Node, f func(name string)) {
 		refs(c, f)
 	}
 }
+
+// remove takes a key out of a mapping.
+func remove(n *yaml.Node, key string) {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			n.Content = append(n.Content[:i], n.Content[i+2:]...)
+			return
+		}
+	}
+}

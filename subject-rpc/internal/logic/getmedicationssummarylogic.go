@@ -7,6 +7,7 @@ import (
 
 	"clinsource/internal/ident"
 	medicationpb "clinsource/proto/medication"
+	"clinsource/subject-rpc/internal/message"
 	"clinsource/subject-rpc/internal/svc"
 )
 
@@ -34,7 +35,7 @@ func (l *GetMedicationsSummaryLogic) GetMedicationsSummary(in *medicationpb.GetM
 		return nil, err
 	}
 	resp := &medicationpb.GetMedicationsSummaryResponse{
-		Count: sum.Records, Subjects: sum.Subjects, Queried: sum.Queried, Ongoing: sum.Tallies[tallyOngoing],
+		Count: sum.Records, Subjects: sum.Subjects, Queried: sum.Queried, Ongoing: sum.Tallies[message.TallyOngoing],
 	}
 	if !sum.Newest.IsZero() {
 		resp.NewestTime = timestamppb.New(sum.Newest)

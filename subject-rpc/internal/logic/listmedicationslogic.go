@@ -7,8 +7,10 @@ import (
 	"clinsource/internal/fault"
 	"clinsource/internal/ident"
 	"clinsource/internal/page"
+	"clinsource/internal/records"
 	"clinsource/internal/subjects"
 	medicationpb "clinsource/proto/medication"
+	"clinsource/subject-rpc/internal/message"
 	"clinsource/subject-rpc/internal/svc"
 )
 
@@ -43,19 +45,15 @@ func (l *ListMedicationsLogic) ListMedications(in *medicationpb.ListMedicationsR
 	if err != nil {
 		return nil, err
 	}
-	list, next, err := l.svcCtx.Medications.List(l.ctx, scope, in.GetPatientId(), p)
+	list, next, err := l.svcCtx.Medications.List(l.ctx, scope, records.Wanted{Patient: in.GetPatientId(), Voided: in.GetIncludeVoided()}, p)
 	if err != nil {
 		return nil, err
 	}
-	resp := &medicationpb.ListMedicationsResponse{NextPageToken: next}
-	for _, r := range list {
-		out, err := medicationOut(r)
-		if err != nil {
-			return nil, err
-		}
-		resp.Medications = append(resp.Medications, out)
+	out, err := message.RecordsOut(list)
+	if err != nil {
+		return nil, err
 	}
-	return resp, nil
+	return &medicationpb.ListMedicationsResponse{Medications: out, NextPageToken: next}, nil
 }
 
 // admit decides whether the caller may read the patient's records, or without

@@ -12,6 +12,7 @@ import (
 	"clinsource/internal/wirejson"
 	medicationpb "clinsource/proto/medication"
 	"clinsource/subject-rpc/intake"
+	"clinsource/subject-rpc/internal/message"
 	"clinsource/subject-rpc/internal/svc"
 )
 
@@ -28,13 +29,7 @@ func NewRecordMedicationLogic(ctx context.Context, svcCtx *svc.ServiceContext) *
 
 // RecordMedication judges the record and stores it once.
 func (l *RecordMedicationLogic) RecordMedication(in *medicationpb.RecordMedicationRequest) (*medicationpb.RecordMedicationResponse, error) {
-	var check ident.Checker
-	check.Required("patient_id", in.GetPatientId())
-	check.Optional("project_id", in.GetProjectId())
-	check.Optional("client_record_id", in.GetClientRecordId())
-	check = append(check, sourcevalue.Complete(in)...) // Sets what is output only to what is true.
-	verdict := intake.Judge(intakeOf(in), time.Now())
-	check = append(check, records.Violations(verdict.Findings, check)...)
+	judged, check := judge(in)
 	if err := check.Err(); err != nil {
 		return nil, err
 	}
@@ -42,28 +37,50 @@ func (l *RecordMedicationLogic) RecordMedication(in *medicationpb.RecordMedicati
 	if err != nil {
 		return nil, err
 	}
-	if err := place.RefuseAfter(in.GetStartTime().AsTime(), "start_time"); err != nil {
+	d, err := judged.draft(place, scope)
+	if err != nil {
 		return nil, err
 	}
-	stored, created, err := l.svcCtx.Medications.Put(l.ctx, medicationDraft(in, place, scope, verdict))
+	stored, created, err := l.svcCtx.Medications.Put(l.ctx, d)
 	if err != nil {
 		return nil, err
 	}
 	return &medicationpb.RecordMedicationResponse{RecordId: stored.ID, Version: stored.Version, Findings: stored.Findings, Created: created}, nil
 }
 
-func medicationDraft(in *medicationpb.RecordMedicationRequest, place subjects.Place, scope auth.Scope, verdict intake.Verdict) records.Draft {
-	d := records.Draft{
+// judged is a request and what the rules say of it.
+type judged struct {
+	in      *medicationpb.RecordMedicationRequest
+	verdict intake.Verdict
+}
+
+// judge holds a request, or what a correction makes of a record, against all
+// rules that need nothing but itself.
+func judge(in *medicationpb.RecordMedicationRequest) (judged, ident.Checker) {
+	var check ident.Checker
+	check.Required("patient_id", in.GetPatientId())
+	check.Optional("project_id", in.GetProjectId())
+	check.Optional("client_record_id", in.GetClientRecordId())
+	check = append(check, sourcevalue.Complete(in)...) // Sets what is output only to what is true.
+	verdict := intake.Judge(message.IntakeOf(in), time.Now())
+	check = append(check, records.Violations(verdict.Findings, check)...)
+	return judged{in, verdict}, check
+}
+
+// draft gives the record to be written, unless the subject withdrew before.
+func (j judged) draft(place subjects.Place, scope auth.Scope) (records.Draft, error) {
+	at := j.in.GetStartTime().AsTime()
+	if err := place.RefuseAfter(at, "start_time"); err != nil {
+		return records.Draft{}, err
+	}
+	return records.Draft{
 		Record: records.Record{
-			Project: place.Project, Site: place.Site, Patient: in.GetPatientId(), ClientRecordID: in.GetClientRecordId(),
-			At: in.GetStartTime().AsTime(), Content: wirejson.Encode(medicationOf(in)), Findings: records.FindingsOut(verdict.Findings),
+			Project: place.Project, Site: place.Site, Patient: j.in.GetPatientId(), ClientRecordID: j.in.GetClientRecordId(),
+			At: at, Content: wirejson.Encode(message.RecordOf(j.in)), Findings: records.FindingsOut(j.verdict.Findings),
 		},
-		Hash:       records.HashOf(wirejson.EncodeWithout(in, "client_record_id", "project_id")),
+		Hash:       records.HashOf(wirejson.EncodeWithout(j.in, "client_record_id", "project_id")),
 		Role:       scope.Role,
 		Unverified: place.Stale,
-	}
-	if in.GetEndTime() == nil {
-		d.Tallies = map[string]int64{tallyOngoing: 1}
-	}
-	return d
+		Tallies:    message.Tallies(j.in.GetEndTime()),
+	}, nil
 }

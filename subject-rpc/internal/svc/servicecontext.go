@@ -15,6 +15,7 @@ import (
 	"clinsource/internal/sqldb"
 	"clinsource/internal/subjects"
 	"clinsource/subject-rpc/internal/config"
+	"clinsource/subject-rpc/internal/message"
 	"clinsource/subject-rpc/internal/store"
 	"clinsource/subject-rpc/subjectschema"
 )
@@ -54,7 +55,7 @@ func NewServiceContext(ctx context.Context, c config.Config, etcd *discovery.Cli
 func New(db *sqldb.DB) *ServiceContext {
 	registry := store.New(db)
 	return &ServiceContext{
-		Registry: registry, Medications: records.NewStore(db, auth.Medications), Subjects: local{registry}, db: db,
+		Registry: registry, Medications: records.NewStore(db, auth.Medications).Deriving(message.Derived()), Subjects: local{registry}, db: db,
 		Signal: func(context.Context, string) error { return nil },
 	}
 }

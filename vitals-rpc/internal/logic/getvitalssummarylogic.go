@@ -7,6 +7,7 @@ import (
 
 	"clinsource/internal/ident"
 	vitalspb "clinsource/proto/vitals"
+	"clinsource/vitals-rpc/internal/message"
 	"clinsource/vitals-rpc/internal/svc"
 )
 
@@ -34,7 +35,7 @@ func (l *GetVitalsSummaryLogic) GetVitalsSummary(in *vitalspb.GetVitalsSummaryRe
 		return nil, err
 	}
 	resp := &vitalspb.GetVitalsSummaryResponse{
-		Count: sum.Records, Subjects: sum.Subjects, Queried: sum.Queried, BloodPressureCategories: categories(sum.Tallies),
+		Count: sum.Records, Subjects: sum.Subjects, Queried: sum.Queried, BloodPressureCategories: message.Categories(sum.Tallies),
 	}
 	if !sum.Newest.IsZero() {
 		resp.NewestTime = timestamppb.New(sum.Newest)

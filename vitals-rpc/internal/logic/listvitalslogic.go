@@ -6,8 +6,10 @@ import (
 	"clinsource/internal/auth"
 	"clinsource/internal/ident"
 	"clinsource/internal/page"
+	"clinsource/internal/records"
 	"clinsource/internal/subjects"
 	vitalspb "clinsource/proto/vitals"
+	"clinsource/vitals-rpc/internal/message"
 	"clinsource/vitals-rpc/internal/svc"
 )
 
@@ -38,17 +40,13 @@ func (l *ListVitalsLogic) ListVitals(in *vitalspb.ListVitalsRequest) (*vitalspb.
 	if err != nil {
 		return nil, err
 	}
-	list, next, err := l.svcCtx.Store.List(l.ctx, scope, in.GetPatientId(), p)
+	list, next, err := l.svcCtx.Store.List(l.ctx, scope, records.Wanted{Patient: in.GetPatientId(), Voided: in.GetIncludeVoided()}, p)
 	if err != nil {
 		return nil, err
 	}
-	resp := &vitalspb.ListVitalsResponse{NextPageToken: next}
-	for _, r := range list {
-		out, err := recordOut(r)
-		if err != nil {
-			return nil, err
-		}
-		resp.Records = append(resp.Records, out)
+	out, err := message.RecordsOut(list)
+	if err != nil {
+		return nil, err
 	}
-	return resp, nil
+	return &vitalspb.ListVitalsResponse{Records: out, NextPageToken: next}, nil
 }

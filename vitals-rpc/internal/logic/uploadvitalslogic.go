@@ -1,3 +1,5 @@
+// Package logic holds one file per RPC: check the request, decide who may, judge
+// by the rules of vitalsign, call the store, answer.
 package logic
 
 import (
@@ -12,6 +14,7 @@ import (
 	"clinsource/internal/subjects"
 	"clinsource/internal/wirejson"
 	vitalspb "clinsource/proto/vitals"
+	"clinsource/vitals-rpc/internal/message"
 	"clinsource/vitals-rpc/internal/store"
 	"clinsource/vitals-rpc/internal/svc"
 	"clinsource/vitals-rpc/vitalsign"
@@ -30,15 +33,7 @@ func NewUploadVitalsLogic(ctx context.Context, svcCtx *svc.ServiceContext) *Uplo
 
 // UploadVitals judges the measurements and stores them once.
 func (l *UploadVitalsLogic) UploadVitals(in *vitalspb.UploadVitalsRequest) (*vitalspb.UploadVitalsResponse, error) {
-	dropDerived(in)
-	var check ident.Checker
-	check.Required("patient_id", in.GetPatientId())
-	check.Optional("project_id", in.GetProjectId())
-	check.Optional("client_record_id", in.GetClientRecordId())
-	check = append(check, sourcevalue.Complete(in)...)
-	upload := uploadOf(in)
-	verdict := vitalsign.Judge(upload, time.Now())
-	check = append(check, records.Violations(verdict.Findings, check)...)
+	judged, check := judge(in)
 	if err := check.Err(); err != nil {
 		return nil, err
 	}
@@ -46,37 +41,61 @@ func (l *UploadVitalsLogic) UploadVitals(in *vitalspb.UploadVitalsRequest) (*vit
 	if err != nil {
 		return nil, err
 	}
-	if err := place.RefuseAfter(upload.MeasuredAt, "measurement_time"); err != nil {
+	d, err := judged.draft(place, scope)
+	if err != nil {
 		return nil, err
 	}
-	stored, created, err := l.svcCtx.Store.Put(l.ctx, l.draft(in, place, scope, upload, verdict))
+	stored, created, err := l.svcCtx.Store.Put(l.ctx, d)
 	if err != nil {
 		return nil, err
 	}
 	return answer(stored, created)
 }
 
-func (l *UploadVitalsLogic) draft(in *vitalspb.UploadVitalsRequest, place subjects.Place, scope auth.Scope, upload vitalsign.Upload, verdict vitalsign.Verdict) records.Draft {
-	d := records.Draft{
+// judged is a request and what the rules say of it.
+type judged struct {
+	in      *vitalspb.UploadVitalsRequest
+	upload  vitalsign.Upload
+	verdict vitalsign.Verdict
+}
+
+// judge holds a request, or what a correction makes of a record, against all
+// rules that need nothing but itself.
+func judge(in *vitalspb.UploadVitalsRequest) (judged, ident.Checker) {
+	message.DropDerived(in)
+	var check ident.Checker
+	check.Required("patient_id", in.GetPatientId())
+	check.Optional("project_id", in.GetProjectId())
+	check.Optional("client_record_id", in.GetClientRecordId())
+	check = append(check, sourcevalue.Complete(in)...)
+	upload := message.UploadOf(in)
+	verdict := vitalsign.Judge(upload, time.Now())
+	check = append(check, records.Violations(verdict.Findings, check)...)
+	return judged{in, upload, verdict}, check
+}
+
+// draft gives the record to be written, unless the subject withdrew before.
+func (j judged) draft(place subjects.Place, scope auth.Scope) (records.Draft, error) {
+	if err := place.RefuseAfter(j.upload.MeasuredAt, "measurement_time"); err != nil {
+		return records.Draft{}, err
+	}
+	return records.Draft{
 		Record: records.Record{
-			Project: place.Project, Site: place.Site, Patient: in.GetPatientId(), ClientRecordID: in.GetClientRecordId(),
-			At: upload.MeasuredAt, Findings: records.FindingsOut(verdict.Findings),
+			Project: place.Project, Site: place.Site, Patient: j.in.GetPatientId(), ClientRecordID: j.in.GetClientRecordId(),
+			At: j.upload.MeasuredAt, Findings: records.FindingsOut(j.verdict.Findings),
+			Content: wirejson.EncodeWithout(message.RecordOf(j.in, j.verdict), "project_id", "client_record_id"),
 		},
-		Hash:       records.HashOf(wirejson.EncodeWithout(in, "client_record_id", "project_id")),
+		Hash:       records.HashOf(wirejson.EncodeWithout(j.in, "client_record_id", "project_id")),
 		Role:       scope.Role,
 		Unverified: place.Stale,
-	}
-	d.Content = wirejson.EncodeWithout(recordOf(in, verdict), "project_id", "client_record_id")
-	if verdict.BloodPressureCategory != "" {
-		d.Tallies = map[string]int64{tallyPrefix + string(verdict.BloodPressureCategory): 1}
-	}
-	d.Prepare = func(ctx context.Context, tx *sqldb.Tx, r *records.Record) error {
-		return judgeHistory(ctx, tx, r, upload)
-	}
-	d.Also = func(ctx context.Context, tx *sqldb.Tx, r *records.Record) error {
-		return store.Remember(ctx, tx, r.Project, latestOf(r, verdict))
-	}
-	return d
+		Tallies:    message.Tallies(string(j.verdict.BloodPressureCategory)),
+		Prepare: func(ctx context.Context, tx *sqldb.Tx, r *records.Record) error {
+			return judgeHistory(ctx, tx, r, j.upload)
+		},
+		Also: func(ctx context.Context, tx *sqldb.Tx, r *records.Record) error {
+			return store.Remember(ctx, tx, r.Project, message.LatestOf(r, j.verdict))
+		},
+	}, nil
 }
 
 // judgeHistory judges once more with the values known before, for the signs that
@@ -84,7 +103,7 @@ func (l *UploadVitalsLogic) draft(in *vitalspb.UploadVitalsRequest, place subjec
 // suspicious is stored and asked about, never refused.
 func judgeHistory(ctx context.Context, tx *sqldb.Tx, r *records.Record, upload vitalsign.Upload) error {
 	previous := map[string]vitalsign.Previous{}
-	for _, sign := range signsWithHistory {
+	for _, sign := range message.SignsWithHistory {
 		if !mentions(upload, sign) {
 			continue
 		}
@@ -119,28 +138,10 @@ func mentions(upload vitalsign.Upload, sign string) bool {
 	return false
 }
 
-// latestOf gives the record's signs as newest values.
-func latestOf(r *records.Record, verdict vitalsign.Verdict) []store.Latest {
-	var values []store.Latest
-	for _, m := range verdict.Measurements {
-		if n := len(values); n == 0 || values[n-1].Sign != m.Sign {
-			values = append(values, store.Latest{Patient: r.Patient, Site: r.Site, Sign: m.Sign, MeasuredAt: r.At, Record: r.ID, Queried: r.Queried()})
-		}
-		v := &values[len(values)-1]
-		if m.Sign == bloodPressure {
-			v.Category = string(verdict.BloodPressureCategory)
-		}
-		v.Components = append(v.Components, store.Component{
-			Field: m.Path, Canonical: m.Canonical, CanonicalUnit: m.CanonicalUnit, Entered: m.Entered, EnteredUnit: m.Unit,
-		})
-	}
-	return values
-}
-
 // answer tells what became of the record. A resend is told what the first upload
 // was told; only created differs.
 func answer(r *records.Record, created bool) (*vitalspb.UploadVitalsResponse, error) {
-	stored, err := recordOut(r)
+	stored, err := message.RecordOut(r)
 	if err != nil {
 		return nil, err
 	}

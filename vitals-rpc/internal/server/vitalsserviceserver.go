@@ -5,6 +5,7 @@ package server
 import (
 	"context"
 
+	recordpb "clinsource/proto/record"
 	vitalspb "clinsource/proto/vitals"
 	"clinsource/vitals-rpc/internal/logic"
 	"clinsource/vitals-rpc/internal/svc"
@@ -41,4 +42,19 @@ func (s *VitalsServiceServer) GetLatestVitals(ctx context.Context, in *vitalspb.
 // GetVitalsSummary implements the RPC of this name.
 func (s *VitalsServiceServer) GetVitalsSummary(ctx context.Context, in *vitalspb.GetVitalsSummaryRequest) (*vitalspb.GetVitalsSummaryResponse, error) {
 	return logic.NewGetVitalsSummaryLogic(ctx, s.svcCtx).GetVitalsSummary(in)
+}
+
+// AmendVitals implements the RPC of this name.
+func (s *VitalsServiceServer) AmendVitals(ctx context.Context, in *vitalspb.AmendVitalsRequest) (*vitalspb.AmendVitalsResponse, error) {
+	return logic.NewAmendVitalsLogic(ctx, s.svcCtx).AmendVitals(in)
+}
+
+// VoidVitals implements the RPC of this name.
+func (s *VitalsServiceServer) VoidVitals(ctx context.Context, in *recordpb.VoidRecordRequest) (*vitalspb.VoidVitalsResponse, error) {
+	return logic.NewVoidVitalsLogic(ctx, s.svcCtx).VoidVitals(in)
+}
+
+// ListVitalsVersions implements the RPC of this name.
+func (s *VitalsServiceServer) ListVitalsVersions(ctx context.Context, in *recordpb.ListRecordVersionsRequest) (*vitalspb.ListVitalsVersionsResponse, error) {
+	return logic.NewListVitalsVersionsLogic(ctx, s.svcCtx).ListVitalsVersions(in)
 }

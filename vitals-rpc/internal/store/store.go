@@ -49,7 +49,8 @@ type Latest struct {
 }
 
 // Remember makes each sign's value the newest, unless a newer one is known. It
-// belongs into the transaction that writes the record.
+// belongs into the transaction that writes the record. Of equal times the record
+// with the greater id, which came later, is the newest.
 func Remember(ctx context.Context, tx *sqldb.Tx, project string, values []Latest) error {
 	for _, v := range values {
 		components, err := json.Marshal(v.Components)
@@ -66,13 +67,25 @@ func Remember(ctx context.Context, tx *sqldb.Tx, project string, values []Latest
  ON CONFLICT (project_id, patient_id, sign) DO UPDATE SET
   site_id = excluded.site_id, measured_us = excluded.measured_us, record_id = excluded.record_id,
   components = excluded.components, category = excluded.category, queried = excluded.queried
- WHERE excluded.measured_us >= vitals_latest.measured_us`,
+ WHERE (excluded.measured_us, excluded.record_id) >= (vitals_latest.measured_us, vitals_latest.record_id)`,
 			project, v.Patient, v.Sign, v.Site, v.MeasuredAt.UnixMicro(), v.Record, string(components), v.Category, queried)
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Forget takes a sign's newest value away if the record holds it, and says
+// whether it did.
+func Forget(ctx context.Context, tx *sqldb.Tx, r *records.Record, sign string) (held bool, err error) {
+	done, err := tx.Exec(ctx, `DELETE FROM vitals_latest WHERE project_id = $1 AND patient_id = $2 AND sign = $3 AND record_id = $4`,
+		r.Project, r.Patient, sign, r.ID)
+	if err != nil {
+		return false, err
+	}
+	n, err := done.RowsAffected()
+	return n > 0, err
 }
 
 // Previous gives the newest value known of a sign of a subject; false if there

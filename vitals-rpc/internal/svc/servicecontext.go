@@ -15,6 +15,7 @@ import (
 	"clinsource/internal/subjects"
 	"clinsource/subject-rpc/subjectresolver"
 	"clinsource/vitals-rpc/internal/config"
+	"clinsource/vitals-rpc/internal/message"
 	"clinsource/vitals-rpc/internal/store"
 	"clinsource/vitals-rpc/vitalsschema"
 )
@@ -56,7 +57,9 @@ func NewServiceContext(ctx context.Context, c config.Config, etcd *discovery.Cli
 
 // New makes the context on an open database and any resolver.
 func New(db *sqldb.DB, resolver subjects.Resolver) *ServiceContext {
-	return &ServiceContext{Store: store.New(db), Subjects: resolver}
+	s := store.New(db)
+	s.Deriving(message.Derived())
+	return &ServiceContext{Store: s, Subjects: resolver}
 }
 
 // AuditLog gives the log that the guard records refusals in.

@@ -1,7 +1,7 @@
-// Package logic holds one file per RPC: check the request, decide who may, judge
-// by the rules of report, call the store, answer. This file turns the contract's
-// messages into the rules' terms and back.
-package logic
+// Package message turns the contract's messages into the terms of the rules and of
+// the store, and back: what a request says, what is stored of it, what lists show,
+// and what is derived from a stored report.
+package message
 
 import (
 	"cmp"
@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"clinsource/epro-rpc/report"
+	"clinsource/internal/merge"
 	"clinsource/internal/records"
 	"clinsource/internal/wirejson"
 	epropb "clinsource/proto/epro"
@@ -25,8 +26,8 @@ const (
 	maxQuestionnaires = 100
 )
 
-// reportOf gives the request in the rules' terms.
-func reportOf(in *epropb.SubmitReportRequest) report.Report {
+// ReportOf gives the request in the rules' terms.
+func ReportOf(in *epropb.SubmitReportRequest) report.Report {
 	r := report.Report{HasTime: in.GetAuthoredTime() != nil}
 	if r.HasTime {
 		r.AuthoredAt = in.GetAuthoredTime().AsTime()
@@ -57,29 +58,30 @@ func answerOf(a *epropb.Answer) report.Answer {
 	return out
 }
 
-// recordOf makes the record of a request: its fields as they came.
-func recordOf(in *epropb.SubmitReportRequest) *epropb.Report {
+// RecordOf makes the record of a request: its fields as they came.
+func RecordOf(in *epropb.SubmitReportRequest) *epropb.Report {
 	return &epropb.Report{
 		PatientId: in.GetPatientId(), QuestionnaireId: in.GetQuestionnaireId(), QuestionnaireVersion: in.GetQuestionnaireVersion(),
 		AuthoredTime: in.GetAuthoredTime(), SourceTimeText: in.GetSourceTimeText(), Answers: in.GetAnswers(),
 	}
 }
 
-// recordOut gives a stored record in the contract's terms.
-func recordOut(r *records.Record) (*epropb.Report, error) {
+// RecordOut gives a stored record in the contract's terms.
+func RecordOut(r *records.Record) (*epropb.Report, error) {
 	out := &epropb.Report{}
 	if bad := wirejson.Decode(r.Content, out); bad != nil {
 		return nil, fmt.Errorf("stored record %s cannot be read: %s", r.ID, bad[0].Rule)
 	}
 	out.ProjectId, out.SiteId, out.RecordId, out.Version = r.Project, r.Site, r.ID, r.Version
-	out.ClientRecordId, out.ReceivedTime, out.Findings = r.ClientRecordID, timestamppb.New(r.Received), r.Findings
+	out.ClientRecordId, out.ReceivedTime, out.Findings, out.Change = r.ClientRecordID, timestamppb.New(r.Received), r.Findings, r.Change()
 	return out, nil
 }
 
-func recordsOut(list []*records.Record) ([]*epropb.Report, error) {
+// RecordsOut gives stored records in the contract's terms.
+func RecordsOut(list []*records.Record) ([]*epropb.Report, error) {
 	var out []*epropb.Report
 	for _, r := range list {
-		one, err := recordOut(r)
+		one, err := RecordOut(r)
 		if err != nil {
 			return nil, err
 		}
@@ -88,9 +90,9 @@ func recordsOut(list []*records.Record) ([]*epropb.Report, error) {
 	return out, nil
 }
 
-// questionnaires picks the counts per questionnaire out of all tallies: if there
+// Questionnaires picks the counts per questionnaire out of all tallies: if there
 // are too many, the most frequent ones, by id where they are equal.
-func questionnaires(tallies map[string]int64) map[string]int64 {
+func Questionnaires(tallies map[string]int64) map[string]int64 {
 	type count struct {
 		id string
 		n  int64
@@ -107,4 +109,28 @@ func questionnaires(tallies map[string]int64) map[string]int64 {
 		out[c.id] = c.n
 	}
 	return out
+}
+
+// Request gives a stored report as the request that it would have come as.
+func Request(r *records.Record) (*epropb.SubmitReportRequest, error) {
+	stored, err := RecordOut(r)
+	if err != nil {
+		return nil, err
+	}
+	in := &epropb.SubmitReportRequest{}
+	merge.Carry(in, stored)
+	return in, nil
+}
+
+// Derived is what the counts are made of.
+func Derived() records.Derived {
+	return records.Derived{Tallies: func(r *records.Record) (map[string]int64, error) {
+		stored, err := RecordOut(r)
+		return Tallies(stored.GetQuestionnaireId()), err
+	}}
+}
+
+// Tallies gives the counts that a report on this questionnaire is added to.
+func Tallies(questionnaire string) map[string]int64 {
+	return map[string]int64{tallyPrefix + questionnaire: 1}
 }
