@@ -83,6 +83,8 @@ func (s *Store) BaseOf(ctx context.Context, r subjects.Resolver, c Correction) (
 		return Base{}, unseenRecord()
 	case base.Version < c.Base:
 		return Base{}, stale(c.Base, base.Version)
+	case base.Voided:
+		return Base{}, isVoided()
 	}
 	return Base{Record: base, Place: place, Scope: scope}, nil
 }
@@ -128,7 +130,7 @@ func (s *Store) Void(ctx context.Context, r subjects.Resolver, in correcting) (s
 	if err != nil {
 		return nil, false, err
 	}
-	d := Draft{Record: *base.Record, Role: base.Scope.Role}
+	d := Draft{Record: *base.Record}
 	d.Voided = true
 	return s.correct(ctx, d, base, c, "void")
 }
@@ -145,6 +147,7 @@ type correction struct {
 
 func (s *Store) correct(ctx context.Context, d Draft, base Base, c Correction, action string) (*Record, bool, error) {
 	d.ID, d.Project, d.Site, d.Patient, d.ClientRecordID = base.ID, base.Project, base.Site, base.Patient, base.ClientRecordID
+	d.Role = base.Scope.Role
 	if err := d.complete(ctx); err != nil {
 		return nil, false, err
 	}

@@ -65,7 +65,7 @@ type EproServiceClient interface {
 	// Voids a report: it leaves lists, counts and newest values and stays readable; its client_record_id is
 	// never free again. Retry safe, like AmendReport, and with its codes.
 	VoidReport(ctx context.Context, in *record.VoidRecordRequest, opts ...grpc.CallOption) (*VoidReportResponse, error)
-	// Lists all versions of a report, the first one first: who made each, when, why, and what the rules found.
+	// Lists all versions of a report, ordered by version from 1: who made each, when, why, and what the rules found.
 	// Retry safe. NotFound: the patient or record is unknown, or not the caller's to see.
 	ListReportVersions(ctx context.Context, in *record.ListRecordVersionsRequest, opts ...grpc.CallOption) (*ListReportVersionsResponse, error)
 }
@@ -180,7 +180,7 @@ type EproServiceServer interface {
 	// Voids a report: it leaves lists, counts and newest values and stays readable; its client_record_id is
 	// never free again. Retry safe, like AmendReport, and with its codes.
 	VoidReport(context.Context, *record.VoidRecordRequest) (*VoidReportResponse, error)
-	// Lists all versions of a report, the first one first: who made each, when, why, and what the rules found.
+	// Lists all versions of a report, ordered by version from 1: who made each, when, why, and what the rules found.
 	// Retry safe. NotFound: the patient or record is unknown, or not the caller's to see.
 	ListReportVersions(context.Context, *record.ListRecordVersionsRequest) (*ListReportVersionsResponse, error)
 	mustEmbedUnimplementedEproServiceServer()

@@ -62,7 +62,7 @@ type MedicationServiceClient interface {
 	// Voids a record: it leaves lists, counts and newest values and stays readable; its client_record_id is
 	// never free again. Retry safe, like AmendMedication, and with its codes.
 	VoidMedication(ctx context.Context, in *record.VoidRecordRequest, opts ...grpc.CallOption) (*VoidMedicationResponse, error)
-	// Lists all versions of a record, the first one first: who made each, when, why, and what the rules found.
+	// Lists all versions of a record, ordered by version from 1: who made each, when, why, and what the rules found.
 	// Retry safe. NotFound: the patient or record is unknown, or not the caller's to see.
 	ListMedicationVersions(ctx context.Context, in *record.ListRecordVersionsRequest, opts ...grpc.CallOption) (*ListMedicationVersionsResponse, error)
 }
@@ -165,7 +165,7 @@ type MedicationServiceServer interface {
 	// Voids a record: it leaves lists, counts and newest values and stays readable; its client_record_id is
 	// never free again. Retry safe, like AmendMedication, and with its codes.
 	VoidMedication(context.Context, *record.VoidRecordRequest) (*VoidMedicationResponse, error)
-	// Lists all versions of a record, the first one first: who made each, when, why, and what the rules found.
+	// Lists all versions of a record, ordered by version from 1: who made each, when, why, and what the rules found.
 	// Retry safe. NotFound: the patient or record is unknown, or not the caller's to see.
 	ListMedicationVersions(context.Context, *record.ListRecordVersionsRequest) (*ListMedicationVersionsResponse, error)
 	mustEmbedUnimplementedMedicationServiceServer()

@@ -83,7 +83,7 @@ type VitalsServiceClient interface {
 	// Voids a record: it leaves lists, counts and newest values and stays readable; its client_record_id is
 	// never free again. Retry safe, like AmendVitals, and with its codes.
 	VoidVitals(ctx context.Context, in *record.VoidRecordRequest, opts ...grpc.CallOption) (*VoidVitalsResponse, error)
-	// Lists all versions of a record, the first one first: who made each, when, why, and what the rules found.
+	// Lists all versions of a record, ordered by version from 1: who made each, when, why, and what the rules found.
 	// Retry safe. NotFound: the patient or record is unknown, or not the caller's to see.
 	ListVitalsVersions(ctx context.Context, in *record.ListRecordVersionsRequest, opts ...grpc.CallOption) (*ListVitalsVersionsResponse, error)
 }
@@ -199,7 +199,7 @@ type VitalsServiceServer interface {
 	// Voids a record: it leaves lists, counts and newest values and stays readable; its client_record_id is
 	// never free again. Retry safe, like AmendVitals, and with its codes.
 	VoidVitals(context.Context, *record.VoidRecordRequest) (*VoidVitalsResponse, error)
-	// Lists all versions of a record, the first one first: who made each, when, why, and what the rules found.
+	// Lists all versions of a record, ordered by version from 1: who made each, when, why, and what the rules found.
 	// Retry safe. NotFound: the patient or record is unknown, or not the caller's to see.
 	ListVitalsVersions(context.Context, *record.ListRecordVersionsRequest) (*ListVitalsVersionsResponse, error)
 	mustEmbedUnimplementedVitalsServiceServer()

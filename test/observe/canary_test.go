@@ -273,11 +273,14 @@ func (c *canary) succeed(t *testing.T) {
 	own := c.path + "/subjects/" + mark + "-1"
 	vitals := object{"client_record_id": mark + "-v", "measurement_time": "2026-06-01T08:00:00+02:00",
 		"body_weight": object{"value": json.Number(value), "unit": "KILOGRAM"}}
-	c.must(t, "POST", subject+"/vitals", own+"/vitals", vitals, "record_id")
+	weight := c.must(t, "POST", subject+"/vitals", own+"/vitals", vitals, "record_id")
 	c.must(t, "POST", subject+"/vitals:batch", own+"/vitals:batch", object{"records": []object{vitals, {"client_record_id": mark, "heart_rate": mark}}}, "")
-	c.must(t, "POST", subject+"/reports", own+"/reports", object{"client_record_id": mark + "-r", "questionnaire_id": mark, "questionnaire_version": "1",
+	report := c.must(t, "POST", subject+"/reports", own+"/reports", object{"client_record_id": mark + "-r", "questionnaire_id": mark, "questionnaire_version": "1",
 		"authored_time": "2026-06-01T08:00:00+02:00", "answers": []object{{"link_id": mark, "text_value": "Frau " + mark + " sagt " + value}}}, "record_id")
-	c.must(t, "POST", subject+"/medications", own+"/medications", medication(), "record_id")
+	tablet := c.must(t, "POST", subject+"/medications", own+"/medications", medication(), "record_id")
+	c.correct(t, subject+"/vitals", own+"/vitals", weight, object{"body_weight": object{"value": json.Number(value + "4")}})
+	c.correct(t, subject+"/reports", own+"/reports", report, object{"answers": []object{{"link_id": mark, "text_value": mark + " " + value}}})
+	c.correct(t, subject+"/medications", own+"/medications", tablet, object{"medication": object{"system": "urn:x", "code": mark}})
 
 	var image bytes.Buffer
 	if _, err := dicomfile.WriteSynthetic(&image, dicomfile.SyntheticSpec{PatientID: mark + "-1", Rows: 16, Columns: 16}); err != nil {
@@ -293,6 +296,18 @@ func (c *canary) succeed(t *testing.T) {
 	}
 	c.must(t, "POST", subject+":withdraw", c.path+"/subjects/"+mark+"-2:withdraw",
 		object{"withdrawal_time": "2026-06-02T08:00:00Z", "reason": mark + " moved away"}, "")
+}
+
+// correct goes through all that can be done to a stored record, and is refused
+// once.
+func (c *canary) correct(t *testing.T, pattern, path, id string, patch object) {
+	t.Helper()
+	patch["base_version"], patch["reason"] = 1, mark+" misread "+value
+	c.must(t, "PATCH", pattern+"/{record_id}", path+"/"+id, patch, "")
+	patch["reason"] = mark + " once more"
+	c.try(t, "PATCH", pattern+"/{record_id}", path+"/"+id, patch)
+	c.must(t, "POST", pattern+"/{record_id}:void", path+"/"+id+":void", object{"base_version": 2, "reason": mark + " is somebody else"}, "")
+	c.must(t, "GET", pattern+"/{record_id}/versions", path+"/"+id+"/versions", nil, "")
 }
 
 func medication() object {
