@@ -17,6 +17,7 @@ import (
 	"clinsource/internal/rpcserver"
 	"clinsource/internal/selfcheck"
 	dicompb "clinsource/proto/dicom"
+	"clinsource/subject-rpc/accountresolver"
 )
 
 func main() {
@@ -41,10 +42,14 @@ func run(ctx context.Context, args []string) error {
 	if err := c.SubjectRpc.Check(); err != nil {
 		return fmt.Errorf("SubjectRpc: %w", err)
 	}
+	known, err := accountresolver.New(c.SubjectRpc)
+	if err != nil {
+		return fmt.Errorf("SubjectRpc: %w", err)
+	}
 	var svcCtx *svc.ServiceContext // Opened below; the server registers it when it starts.
 	s, err := rpcserver.New(c.Config, func(g *grpc.Server) {
 		dicompb.RegisterDicomServiceServer(g, server.NewDicomServiceServer(svcCtx))
-	})
+	}, known)
 	if err != nil || checkOnly {
 		return err
 	}

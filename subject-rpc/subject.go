@@ -1,5 +1,5 @@
 // subject-rpc keeps the registry of a suite (projects, sites, subjects and their
-// withdrawal), tells the other services where a patient belongs, and keeps the
+// withdrawal, and who may do what), tells the other services where a patient belongs, and keeps the
 // medication records, under a contract of their own.
 package main
 
@@ -10,9 +10,11 @@ import (
 
 	"google.golang.org/grpc"
 
+	"clinsource/internal/auth"
 	"clinsource/internal/config"
 	"clinsource/internal/rpcserver"
 	"clinsource/internal/selfcheck"
+	accesspb "clinsource/proto/access"
 	medicationpb "clinsource/proto/medication"
 	subjectpb "clinsource/proto/subject"
 	subjectconfig "clinsource/subject-rpc/internal/config"
@@ -43,8 +45,12 @@ func run(ctx context.Context, args []string) error {
 	s, err := rpcserver.New(c.Config, func(g *grpc.Server) {
 		subjectpb.RegisterSubjectServiceServer(g, server.NewSubjectServiceServer(svcCtx))
 		subjectpb.RegisterSubjectResolverServer(g, server.NewSubjectResolverServer(svcCtx))
+		accesspb.RegisterAccessServiceServer(g, server.NewAccessServiceServer(svcCtx))
+		accesspb.RegisterAccountResolverServer(g, server.NewAccountResolverServer(svcCtx))
 		medicationpb.RegisterMedicationServiceServer(g, server.NewMedicationServiceServer(svcCtx))
-	}, rpcserver.WithoutToken(subjectpb.SubjectResolver_ResolveSubject_FullMethodName))
+	}, auth.AccountSourceFunc(func(ctx context.Context, issuer, sub string) (auth.Account, error) {
+		return svcCtx.Accounts.Account(ctx, issuer, sub)
+	}), rpcserver.WithoutToken(subjectpb.SubjectResolver_ResolveSubject_FullMethodName, accesspb.AccountResolver_ResolveAccount_FullMethodName))
 	if err != nil || checkOnly {
 		return err
 	}

@@ -99,7 +99,7 @@ func example(t *testing.T, word string) string {
 func TestMistakesAreNamed(t *testing.T) {
 	for line, want := range map[string]string{
 		"":        "permits nothing",
-		"permit;": "parse error",
+		"permit;": "f.cedar:2:8",
 		`permit (principal == Role::"monitr", action, resource);`:                                          `:2: unknown role "monitr"; did you mean monitor?`,
 		`permit (principal, action == Action::"raed", resource);`:                                          `:2: unknown action "raed"; did you mean read?`,
 		`permit (principal, action in [Action::"read", Action::"drop"], resource);`:                        `:2: unknown action "drop"`,

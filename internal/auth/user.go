@@ -2,8 +2,12 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // User is who a verified token speaks for, and what it grants.
@@ -21,10 +25,21 @@ type Grant struct {
 	Patient string   `json:"patient,omitempty"` // For the role patient: whose records are their own.
 }
 
+// maxSubject is the longest sub, in bytes (OpenID Connect Core 2).
+const maxSubject = 255
+
+// ValidSubject says whether an issuer's name for an account can be stored.
+func ValidSubject(subject string) bool {
+	return subject != "" && len(subject) <= maxSubject && utf8.ValidString(subject) && !strings.ContainsFunc(subject, unicode.IsControl)
+}
+
 // userOf is the user of a verified token. A token proves who its bearer is; what
 // they may do is granted here, not by their issuer. Only the development issuer's
 // claim counts.
 func userOf(issuer, subject string, claimed []Grant) (*User, error) {
+	if !ValidSubject(subject) {
+		return nil, errors.New("a sub that could be neither granted nor disabled")
+	}
 	u := &User{Issuer: issuer, Subject: subject}
 	if issuer != DevIssuer {
 		return u, nil

@@ -18,12 +18,15 @@ const (
 	ReasonHeadersTooLarge  = "HEADERS_TOO_LARGE"
 	ReasonPeerNotAllowed   = "PEER_NOT_ALLOWED"
 	ReasonNoGrant          = "NO_GRANT"
+	ReasonAccountDisabled  = "ACCOUNT_DISABLED"
+	ReasonAdminLockout     = "ADMIN_LOCKOUT"
 	ReasonRoleForbids      = "ROLE_FORBIDS"
 	ReasonSubjectNotFound  = "SUBJECT_NOT_FOUND"
 	ReasonProjectNotFound  = "PROJECT_NOT_FOUND"
 	ReasonSiteNotFound     = "SITE_NOT_FOUND"
 	ReasonRecordNotFound   = "RECORD_NOT_FOUND"
 	ReasonUploadNotFound   = "UPLOAD_NOT_FOUND"
+	ReasonGrantNotFound    = "GRANT_NOT_FOUND"
 	ReasonRouteNotFound    = "ROUTE_NOT_FOUND"
 	ReasonMethodNotAllowed = "METHOD_NOT_ALLOWED"
 	ReasonIDTaken          = "ID_TAKEN"
@@ -70,6 +73,9 @@ var Reasons = map[string]Explanation{
 	ReasonPeerNotAllowed:   {"This process may not call that service", "进程无权调用该服务", "The client certificate's name is not on the service's list of peers. An operator changes the list.", "客户端证书不在该服务的允许名单中，请联系管理员。"},
 	ReasonNoGrant:          {"No grant for this project", "权限不足", "The token holds no grant for this project. Ask an administrator; a retry does not help.", "权限不足，请联系管理员。"},
 	ReasonRoleForbids:      {"The role does not allow this", "权限不足", "The caller's role in this project does not allow this action. Ask an administrator; a retry does not help.", "权限不足，请联系管理员。"},
+	ReasonAccountDisabled:  {"The account is disabled", "账号已停用", "An admin has disabled this account; every token of it is refused. Ask an administrator; a retry does not help.", "该账号已被停用，请联系管理员。"},
+	ReasonAdminLockout:     {"No admin would be left", "将没有管理员", "Nobody takes their own rule away when no other admin is left to give it back, and nobody disables their own account. Let another admin do it, or make one first.", "不能移除自己的最后一个管理员权限，也不能停用自己的账号；请由其他管理员操作。"},
+	ReasonGrantNotFound:    {"No such grant", "授权不存在", "There is no grant with this grant_id that the caller may see.", "授权不存在或不可见，请检查 grant_id。"},
 	ReasonSubjectNotFound:  {"No such subject", "受试者不存在", "There is no subject with this patient_id that the caller may see.", "受试者不存在或不可见，请检查 patient_id 字段。"},
 	ReasonProjectNotFound:  {"No such project", "项目不存在", "There is no project with this project_id.", "项目不存在，请检查 project_id 字段。"},
 	ReasonSiteNotFound:     {"No such site", "中心不存在", "There is no site with this site_id in the project.", "中心不存在，请检查 site_id 字段。"},

@@ -77,9 +77,7 @@ func New(c Config, serviceConfig string) (zrpc.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	etcd, err := Etcd(discov.EtcdConf{
-		Hosts: c.Etcd.Hosts, Key: c.Etcd.Key, CertFile: c.Tls.CertFile, CertKeyFile: c.Tls.KeyFile, CACertFile: c.Tls.CaFile,
-	})
+	etcd, err := EtcdOf(c)
 	if err != nil {
 		return nil, err
 	}
@@ -194,6 +192,13 @@ var (
 	etcdMu      sync.Mutex
 	etcdClients = map[string]*discovery.Client{}
 )
+
+// EtcdOf gives the process's client for the etcd that a downstream is found in.
+func EtcdOf(c Config) (*discovery.Client, error) {
+	return Etcd(discov.EtcdConf{
+		Hosts: c.Etcd.Hosts, Key: c.Etcd.Key, CertFile: c.Tls.CertFile, CertKeyFile: c.Tls.KeyFile, CACertFile: c.Tls.CaFile,
+	})
+}
 
 // Etcd gives the process's client for these etcd hosts, one for all of its
 // uses. CertFile, CertKeyFile and CACertFile are required: etcd is spoken to by

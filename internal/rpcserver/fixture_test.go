@@ -73,6 +73,9 @@ type fixture struct {
 	log              *logged
 }
 
+// unknown is a registry that has not heard of any account.
+var unknown = auth.AccountSourceFunc(func(context.Context, string, string) (auth.Account, error) { return auth.Account{}, nil })
+
 func certificates(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -93,6 +96,7 @@ func configOf(dir string) Config {
 			"dicom.DicomService":                    {"project-api"},
 			healthpb.Health_ServiceDesc.ServiceName: {"project-api", "suite"},
 		},
+		Policy: auth.PolicyConfig{File: "../../etc/policy.cedar"},
 		Tokens: auth.Config{{Issuer: auth.DevIssuer, Audience: auth.DevAudience, JwksFile: filepath.Join(dir, "issuer.jwks.json")}},
 	}
 }
@@ -100,7 +104,7 @@ func configOf(dir string) Config {
 func serve(t *testing.T, s *service, opts ...Option) *fixture {
 	t.Helper()
 	dir := certificates(t)
-	g, options, err := serverOptions(configOf(dir), s.register, opts...)
+	g, options, err := serverOptions(configOf(dir), s.register, unknown, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -269,7 +269,7 @@ func TestNewRefusesToStart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			config := configOf(dir)
 			c.spoil(&config)
-			if _, err := New(config, s.register); err == nil || !strings.Contains(err.Error(), c.says) {
+			if _, err := New(config, s.register, unknown); err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("the error is %v, want one with %s", err, c.says)
 			}
 		})

@@ -32,6 +32,7 @@ const (
 type guard struct {
 	peers     mtls.PeerList
 	gate      *limits.Gate
+	accounts  auth.AccountSource
 	limit     time.Duration // Of a unary call; the caller's shorter one wins.
 	idle      time.Duration // Of a stream without a message.
 	tokenFree map[string]bool
@@ -192,7 +193,8 @@ func (g *guard) admitStream(srv any, ss grpc.ServerStream, info *grpc.StreamServ
 // calls: what comes through it is many people's.
 const relay = "project-api"
 
-// admit checks the peer, then the token and its bearer's limits; leave is called
+// admit checks the peer, then the token with its bearer's limits, then the
+// account; leave is called
 // when the call has ended.
 func (g *guard) admit(ctx context.Context, method string) (_ context.Context, leave func(), err error) {
 	process := callinfo.Peer(ctx)
@@ -205,6 +207,10 @@ func (g *guard) admit(ctx context.Context, method string) (_ context.Context, le
 	authorization := first(ctx, callinfo.AuthorizationKey)
 	user, leave, err := g.gate.Admit(ctx, sourceOf(ctx, process), authorization)
 	if err != nil {
+		return nil, nil, err
+	}
+	if user, err = auth.Resolve(ctx, g.accounts, user); err != nil {
+		leave()
 		return nil, nil, err
 	}
 	return callinfo.WithAuthorization(auth.WithUser(ctx, user), authorization), leave, nil

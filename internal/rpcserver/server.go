@@ -96,8 +96,9 @@ func WithIdleLimit(d time.Duration) Option {
 }
 
 // New checks all that can be checked before listening and makes the server.
-func New(c Config, register func(*grpc.Server), opts ...Option) (*Server, error) {
-	g, options, err := serverOptions(c, register, opts...)
+// accounts tells what the callers' accounts may do.
+func New(c Config, register func(*grpc.Server), accounts auth.AccountSource, opts ...Option) (*Server, error) {
+	g, options, err := serverOptions(c, register, accounts, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +132,7 @@ func New(c Config, register func(*grpc.Server), opts ...Option) (*Server, error)
 
 // serverOptions checks the parts of the config that guard the calls, and makes
 // of them what a grpc.Server needs.
-func serverOptions(c Config, register func(*grpc.Server), opts ...Option) (*guard, []grpc.ServerOption, error) {
+func serverOptions(c Config, register func(*grpc.Server), accounts auth.AccountSource, opts ...Option) (*guard, []grpc.ServerOption, error) {
 	credentials, err := mtls.NewServer(c.Tls)
 	if err != nil {
 		return nil, nil, err
@@ -151,7 +152,7 @@ func serverOptions(c Config, register func(*grpc.Server), opts ...Option) (*guar
 		return nil, nil, err
 	}
 	g := &guard{
-		peers: c.Peers, gate: gate, limit: time.Duration(c.Timeout) * time.Millisecond,
+		peers: c.Peers, gate: gate, accounts: accounts, limit: time.Duration(c.Timeout) * time.Millisecond,
 		idle: defaultIdle, tokenFree: map[string]bool{}, stopping: make(chan struct{}),
 	}
 	for _, opt := range opts {

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"clinsource/project-api/internal/svc"
+	accesspb "clinsource/proto/access"
 	dicompb "clinsource/proto/dicom"
 	epropb "clinsource/proto/epro"
 	medicationpb "clinsource/proto/medication"
@@ -64,6 +65,31 @@ func (f eproFake) GetPatientReports(context.Context, *epropb.GetPatientReportsRe
 
 func (f eproFake) GetReportsSummary(context.Context, *epropb.GetReportsSummaryRequest, ...grpc.CallOption) (*epropb.GetReportsSummaryResponse, error) {
 	return full[*epropb.GetReportsSummaryResponse](f.err)
+}
+
+type accessFake struct {
+	accesspb.AccessServiceClient
+	err error
+}
+
+func (f accessFake) CreateGrant(context.Context, *accesspb.CreateGrantRequest, ...grpc.CallOption) (*accesspb.CreateGrantResponse, error) {
+	return full[*accesspb.CreateGrantResponse](f.err)
+}
+
+func (f accessFake) ListGrants(context.Context, *accesspb.ListGrantsRequest, ...grpc.CallOption) (*accesspb.ListGrantsResponse, error) {
+	return full[*accesspb.ListGrantsResponse](f.err)
+}
+
+func (f accessFake) RevokeGrant(context.Context, *accesspb.RevokeGrantRequest, ...grpc.CallOption) (*accesspb.RevokeGrantResponse, error) {
+	return full[*accesspb.RevokeGrantResponse](f.err)
+}
+
+func (f accessFake) DisableAccount(context.Context, *accesspb.DisableAccountRequest, ...grpc.CallOption) (*accesspb.DisableAccountResponse, error) {
+	return full[*accesspb.DisableAccountResponse](f.err)
+}
+
+func (f accessFake) EnableAccount(context.Context, *accesspb.EnableAccountRequest, ...grpc.CallOption) (*accesspb.EnableAccountResponse, error) {
+	return full[*accesspb.EnableAccountResponse](f.err)
 }
 
 type medicationFake struct {
@@ -208,6 +234,7 @@ func (f *downloadFake) Recv() (*dicompb.DownloadDicomResponse, error) {
 func failing(err error) func(*svc.ServiceContext) {
 	return func(s *svc.ServiceContext) {
 		s.VitalsRpc, s.DicomRpc, s.EproRpc = vitalsFake{err: err}, dicomFake{err: err}, eproFake{err: err}
+		s.AccessRpc = accessFake{err: err}
 		s.SubjectRpc, s.MedicationRpc = subjectFake{err: err}, medicationFake{err: err}
 	}
 }

@@ -1,6 +1,7 @@
 package openapi
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -33,6 +34,9 @@ type gateway struct {
 	routes []rest.Route
 }
 
+// unknown is a registry that has not heard of any account.
+var unknown = auth.AccountSourceFunc(func(context.Context, string, string) (auth.Account, error) { return auth.Account{}, nil })
+
 func newGateway(t *testing.T, with func(*svc.ServiceContext)) *gateway {
 	t.Helper()
 	logx.Disable()
@@ -53,7 +57,7 @@ func newGateway(t *testing.T, with func(*svc.ServiceContext)) *gateway {
 		t.Fatal(err)
 	}
 	soon := 5 * time.Second
-	svcCtx := &svc.ServiceContext{Gate: gate, Budgets: config.Budgets{
+	svcCtx := &svc.ServiceContext{Gate: gate, Accounts: unknown, Budgets: config.Budgets{
 		Subjects: soon, Vitals: soon, Images: soon, Reports: soon, Medications: soon,
 		Write: soon, Batch: soon, Idle: soon, Commit: soon, Request: 2 * soon,
 	}}
@@ -73,7 +77,7 @@ func newGateway(t *testing.T, with func(*svc.ServiceContext)) *gateway {
 	}
 	listening := httptest.NewServer(handler.Edge(r))
 	t.Cleanup(listening.Close)
-	return &gateway{url: listening.URL, token: token, routes: server.Routes()}
+	return &gateway{url: listening.URL, token: token, routes: spelt(server.Routes())}
 }
 
 // request is one call of the gateway.
@@ -112,12 +116,27 @@ func (g *gateway) do(t *testing.T, in request) (status int, body []byte) {
 }
 
 // verbs are the endings by which the contract names what the table serves as one
-// route: a subject's verb is split off in the handler.
-var verbs = map[string]string{
-	"POST /v1/projects/{project_id}/subjects/{patient_id}":                         ":withdraw",
-	"POST /v1/projects/{project_id}/subjects/{patient_id}/vitals/{record_id}":      ":void",
-	"POST /v1/projects/{project_id}/subjects/{patient_id}/reports/{record_id}":     ":void",
-	"POST /v1/projects/{project_id}/subjects/{patient_id}/medications/{record_id}": ":void",
+// route: a verb is split off in the handler.
+var verbs = map[string][]string{
+	"POST /v1/projects/:project_id/subjects/:patient_id":                        {"withdraw"},
+	"POST /v1/projects/:project_id/subjects/:patient_id/vitals/:record_id":      {"void"},
+	"POST /v1/projects/:project_id/subjects/:patient_id/reports/:record_id":     {"void"},
+	"POST /v1/projects/:project_id/subjects/:patient_id/medications/:record_id": {"void"},
+	"POST /v1/accounts/:sub": {"disable", "enable"},
+}
+
+// spelt gives the routes with each verb as a path of its own.
+func spelt(routes []rest.Route) (all []rest.Route) {
+	for _, route := range routes {
+		endings := verbs[route.Method+" "+route.Path]
+		for _, verb := range endings {
+			all = append(all, rest.Route{Method: route.Method, Path: route.Path + ":" + verb})
+		}
+		if len(endings) == 0 {
+			all = append(all, route)
+		}
+	}
+	return all
 }
 
 // template writes a route's path as the contract does.
@@ -125,11 +144,13 @@ func template(route rest.Route) string {
 	segments := strings.Split(route.Path, "/")
 	for i, s := range segments {
 		if name, ok := strings.CutPrefix(s, ":"); ok {
-			segments[i] = "{" + name + "}"
+			name, verb, _ := strings.Cut(name, ":")
+			if segments[i] = "{" + name + "}"; verb != "" {
+				segments[i] += ":" + verb
+			}
 		}
 	}
-	path := strings.Join(segments, "/")
-	return path + verbs[route.Method+" "+path]
+	return strings.Join(segments, "/")
 }
 
 // Every route of the table is in the contract, and the reverse.
@@ -185,7 +206,7 @@ func TestQueryParametersAreTheContracts(t *testing.T) {
 
 // example fills the parameters of a path.
 func example(template string) string {
-	return strings.NewReplacer("{project_id}", "p", "{patient_id}", "s-1", "{record_id}", "r-1", "{image_id}", "i-1", "{upload_id}", "u-1",
+	return strings.NewReplacer("{project_id}", "p", "{patient_id}", "s-1", "{record_id}", "r-1", "{image_id}", "i-1", "{upload_id}", "u-1", "{grant_id}", "g-1", "{sub}", "auth0%7Ca%2Fb",
 		"{file}", "swagger-ui.css", "{reason}", "TIMEOUT").Replace(template)
 }
 
@@ -197,6 +218,9 @@ var requests = map[string]request{
 	"createSite":       {body: `{"site_id":"s1","name":"N"}`},
 	"createSubject":    {body: `{"patient_id":"s-1","site_id":"s1"}`},
 	"withdrawSubject":  {body: `{"withdrawal_time":"2026-06-20T14:00:00+02:00"}`},
+	"createGrant":      {body: `{"sub":"a","role":"monitor","project_id":"p"}`},
+	"disableAccount":   {body: `{}`},
+	"enableAccount":    {body: `{"reason":"back"}`},
 	"uploadVitals":     {body: `{"measurement_time":"2026-06-01T08:30:00+02:00","heart_rate":{"beats_per_minute":64}}`},
 	"amendVitals":      {body: `{"base_version":1,"reason":"misread","heart_rate":{"beats_per_minute":65},"body_weight":null}`},
 	"voidVitals":       {body: voidBody},
@@ -261,7 +285,7 @@ func TestAnswersAreTheContracts(t *testing.T) {
 			want = http.StatusMovedPermanently
 		case "continueUpload", "abortUpload":
 			want = http.StatusNoContent
-		case "createProject", "createSite", "createSubject", "withdrawSubject", "uploadVitals", "uploadImage", "createUpload", "submitReport", "recordMedication":
+		case "createGrant", "disableAccount", "enableAccount", "createProject", "createSite", "createSubject", "withdrawSubject", "uploadVitals", "uploadImage", "createUpload", "submitReport", "recordMedication":
 			want = http.StatusCreated
 		}
 		if status != want {

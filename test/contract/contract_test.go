@@ -25,6 +25,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"clinsource/internal/corpus"
+	accesspb "clinsource/proto/access"
 	dicompb "clinsource/proto/dicom"
 	epropb "clinsource/proto/epro"
 	medicationpb "clinsource/proto/medication"
@@ -35,6 +36,7 @@ import (
 
 // ours are the contracts as linked into the services.
 var ours = []protoreflect.FileDescriptor{
+	accesspb.File_proto_access_access_proto,
 	dicompb.File_proto_dicom_dicom_proto,
 	epropb.File_proto_epro_epro_proto,
 	medicationpb.File_proto_medication_medication_proto,

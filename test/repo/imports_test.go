@@ -15,7 +15,7 @@ var domains = []string{"vitals-rpc/vitalsign", "dicom-rpc/dicomfile", "epro-rpc/
 // clients are the packages through which one service calls another.
 var clients = []string{
 	"vitals-rpc/vitalsservice", "dicom-rpc/dicomservice", "epro-rpc/eproservice",
-	"subject-rpc/subjectservice", "subject-rpc/subjectresolver", "subject-rpc/medicationservice",
+	"subject-rpc/subjectservice", "subject-rpc/subjectresolver", "subject-rpc/accessservice", "subject-rpc/accountresolver", "subject-rpc/medicationservice",
 }
 
 // schemas are the packages by which the operator's tools know a service's

@@ -55,6 +55,7 @@ type state struct {
 	route     string // The pattern, never the path.
 	about     string // What the route is about, for messages.
 	verb      string // Split off the path's last colon.
+	account   string // Split off the path of an account.
 	status    int
 	reason    string
 	written   int64
@@ -121,6 +122,10 @@ func (c *call) admit(rt route) error {
 		if err != nil {
 			return err
 		}
+		if user, err = auth.Resolve(c.r.Context(), c.svcCtx.Accounts, user); err != nil {
+			leave()
+			return err
+		}
 		c.user, c.leave = user, leave
 		ctx := auth.WithUser(c.r.Context(), user)
 		c.r = c.r.WithContext(callinfo.WithAuthorization(ctx, authorization))
@@ -166,7 +171,7 @@ func unknownParameter(known []string) string {
 // no grant in the project: nothing of it is told or read for them.
 func (c *call) checkPath() error {
 	var check ident.Checker
-	for _, name := range []string{"project_id", "patient_id", "record_id", "image_id", "upload_id"} {
+	for _, name := range []string{"project_id", "patient_id", "record_id", "image_id", "upload_id", "grant_id"} {
 		if id, ok := c.vars[name]; ok {
 			check.Required(name, id)
 		}

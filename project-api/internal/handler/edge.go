@@ -64,7 +64,7 @@ func Edge(next http.Handler) http.Handler {
 			refusing(fault.Invalid(fault.ReasonHeadersTooLarge, "the request has more than 100 headers, or more than 48 KiB of them")).ServeHTTP(out, r)
 			return
 		}
-		if !plain(r.URL) {
+		if r = splitAccount(r, st); !plain(r.URL) {
 			refusing(fault.NotFound(fault.ReasonRouteNotFound, "there is no such path: a path here has no empty, dot or escaped-slash segments")).ServeHTTP(out, r)
 			return
 		}

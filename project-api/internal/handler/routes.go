@@ -36,6 +36,7 @@ const (
 	project  = projects + "/:project_id"
 	subject  = project + "/subjects/:patient_id"
 	uploads  = "/v1/uploads"
+	grants   = "/v1/grants"
 )
 
 var (
@@ -62,6 +63,10 @@ func (s *routes) table() []route {
 		{method: "GET", path: project + "/subjects", about: "subjects", query: paging, do: listSubjects},
 		{method: "GET", path: subject, query: []string{"require"}, do: subjectDetails},
 		{method: "POST", path: subject, about: "subjects", verbs: map[string]endpoint{"withdraw": withdrawSubject}},
+		{method: "POST", path: grants, about: "grants", do: createGrant},
+		{method: "GET", path: grants, about: "grants", query: append(grantQuery, paging...), do: listGrants},
+		{method: "DELETE", path: grants + "/:grant_id", about: "grants", do: revokeGrant},
+		{method: "POST", path: accountPrefix + ":sub", about: "accounts", verbs: map[string]endpoint{"disable": disableAccount, "enable": enableAccount}},
 
 		{method: "POST", path: subject + "/vitals", about: "vitals", do: uploadVitals},
 		{method: "GET", path: subject + "/vitals", about: "vitals", query: pagingRecords, do: listVitals},
@@ -112,7 +117,12 @@ func NotAllowed() http.Handler {
 	f.Reason = fault.ReasonMethodNotAllowed
 	refuse := refusing(f)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Allow", strings.Join(allowed(r.URL.Path), ", "))
+		methods := allowed(r.URL.Path)
+		if len(methods) == 0 { // It takes a verb, and has none.
+			NotFound().ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Allow", strings.Join(methods, ", "))
 		refuse.ServeHTTP(w, r)
 	})
 }

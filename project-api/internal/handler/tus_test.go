@@ -85,7 +85,7 @@ func gateways(t *testing.T, s *shelf, n int, idle time.Duration) []*gateway {
 	all := make([]*gateway, n)
 	for i := range all {
 		soon := 10 * time.Second
-		svcCtx := &svc.ServiceContext{Gate: gate, DicomRpc: s.client(t), Budgets: config.Budgets{
+		svcCtx := &svc.ServiceContext{Gate: gate, Accounts: auth.AccountSourceFunc(func(context.Context, string, string) (auth.Account, error) { return auth.Account{}, nil }), DicomRpc: s.client(t), Budgets: config.Budgets{
 			Images: soon, Write: soon, Idle: idle, Commit: soon, Request: 2 * soon,
 		}}
 		server := serve(t, svcCtx)

@@ -102,7 +102,7 @@ func Of(f *fault.Error, acceptLanguage, about, requestID string) Problem {
 
 // aboutZH names in Chinese what a call was about.
 var aboutZH = map[string]string{
-	"subjects": "受试者信息", "vitals": "生命体征", "images": "影像", "reports": "患者报告", "medications": "用药记录",
+	"subjects": "受试者信息", "vitals": "生命体征", "images": "影像", "reports": "患者报告", "medications": "用药记录", "grants": "授权信息", "accounts": "账号信息",
 }
 
 // maxFieldsNamed bounds the fields that a sentence names.

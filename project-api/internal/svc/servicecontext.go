@@ -10,6 +10,8 @@ import (
 	"clinsource/internal/auth"
 	"clinsource/internal/limits"
 	"clinsource/project-api/internal/config"
+	"clinsource/subject-rpc/accessservice"
+	"clinsource/subject-rpc/accountresolver"
 	"clinsource/subject-rpc/medicationservice"
 	"clinsource/subject-rpc/subjectservice"
 	"clinsource/vitals-rpc/vitalsservice"
@@ -18,11 +20,13 @@ import (
 // ServiceContext is what every handler and logic gets.
 type ServiceContext struct {
 	Gate          *limits.Gate
+	Accounts      auth.AccountSource
 	Budgets       config.Budgets
 	VitalsRpc     vitalsservice.VitalsService
 	DicomRpc      dicomservice.DicomService
 	EproRpc       eproservice.EproService
 	SubjectRpc    subjectservice.SubjectService
+	AccessRpc     accessservice.AccessService
 	MedicationRpc medicationservice.MedicationService
 }
 
@@ -47,6 +51,12 @@ func NewServiceContext(c config.Config) (*ServiceContext, error) {
 		return nil, fmt.Errorf("EproRpc: %w", err)
 	}
 	if s.SubjectRpc, err = subjectservice.New(c.SubjectRpc); err != nil {
+		return nil, fmt.Errorf("SubjectRpc: %w", err)
+	}
+	if s.AccessRpc, err = accessservice.New(c.SubjectRpc); err != nil {
+		return nil, fmt.Errorf("SubjectRpc: %w", err)
+	}
+	if s.Accounts, err = accountresolver.New(c.SubjectRpc); err != nil {
 		return nil, fmt.Errorf("SubjectRpc: %w", err)
 	}
 	if s.MedicationRpc, err = medicationservice.New(c.MedicationRpc); err != nil {

@@ -36,6 +36,7 @@ const (
 	NoProject         // The project does not exist.
 	NoSite            // The site does not exist in the project.
 	NoSubject         // The subject does not exist in the project.
+	LastAdmin         // The caller would leave a project, or all of them, without an admin.
 )
 
 // Project, Site and Subject are the rows.

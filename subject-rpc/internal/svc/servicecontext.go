@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"clinsource/internal/accounts"
 	"clinsource/internal/audit"
 	"clinsource/internal/auth"
 	"clinsource/internal/discovery"
@@ -25,7 +26,9 @@ type ServiceContext struct {
 	Registry    *store.Store
 	Medications *records.Store
 	Subjects    subjects.Resolver
-	// Signal tells the other services that a subject's state has changed.
+	Accounts    *accounts.Cache // What the callers' accounts may do.
+	// Signal tells the other processes that a subject's state has changed, or who
+	// may do what.
 	Signal func(ctx context.Context, topic string) error
 	Audit  *audit.Log
 	db     *sqldb.DB
@@ -48,6 +51,7 @@ func NewServiceContext(ctx context.Context, c config.Config, etcd *discovery.Cli
 		return nil, errors.Join(err, db.Close())
 	}
 	s.Audit.Holds(auth.Medications, s.Medications.Stored)
+	etcd.OnSignal(accounts.Changed, s.Accounts.Age) // Another replica may have changed it.
 	return s, nil
 }
 
@@ -56,7 +60,8 @@ func New(db *sqldb.DB) *ServiceContext {
 	registry := store.New(db)
 	return &ServiceContext{
 		Registry: registry, Medications: records.NewStore(db, auth.Medications).Deriving(message.Derived()), Subjects: local{registry}, db: db,
-		Signal: func(context.Context, string) error { return nil },
+		Accounts: accounts.NewCache(registry.Account),
+		Signal:   func(context.Context, string) error { return nil },
 	}
 }
 
