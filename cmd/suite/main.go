@@ -106,6 +106,7 @@ func run(ctx context.Context) error {
 	g := newGroup(s, p)
 	g.start()
 	go p.keepEtcdProtected(ctx)
+	go g.etcd.restartWhenChanged(ctx, certs+"/ca.crt")
 	go g.announce(ctx)
 	<-ctx.Done()
 	say("stopping")

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -129,6 +131,35 @@ func (p *process) once() error {
 	p.running = nil
 	p.mu.Unlock()
 	return err
+}
+
+// restartWhenChanged restarts a process that reads the file at its start alone:
+// etcd follows its certificate, and not the authorities that it trusts. What it
+// registers is in its data, and nobody needs it for the moment in between.
+func (p *process) restartWhenChanged(ctx context.Context, path string) {
+	before, err := os.ReadFile(path)
+	if err != nil {
+		say("%v", err)
+		return
+	}
+	look := time.NewTicker(time.Second)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+		}
+		now, err := os.ReadFile(path)
+		if err != nil || bytes.Equal(now, before) {
+			continue
+		}
+		before = now
+		say("%s has changed; restarting %s", path, p.name)
+		p.mu.Lock()
+		p.signal(syscall.SIGTERM)
+		p.mu.Unlock()
+	}
 }
 
 func (p *process) isStopping() bool {

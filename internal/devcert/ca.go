@@ -42,6 +42,15 @@ func ensureCA(dir string, now time.Time) (authority, bool, error) {
 }
 
 func newCA(certFile, keyFile string, now time.Time) (authority, error) {
+	ca, err := makeCA(now)
+	if err != nil {
+		return authority{}, err
+	}
+	// The certificate last: without it the next call begins again.
+	return ca, errors.Join(writeKey(keyFile, ca.key), writeCert(certFile, ca.cert.Raw))
+}
+
+func makeCA(now time.Time) (authority, error) {
 	key, template, err := newKeyAndTemplate("clinsource development CA", now, now.Add(caLife))
 	if err != nil {
 		return authority{}, err
@@ -57,10 +66,6 @@ func newCA(certFile, keyFile string, now time.Time) (authority, error) {
 	if err != nil {
 		return authority{}, fmt.Errorf("devcert: issue the CA: %w", err)
 	}
-	// The certificate last: without it the next call begins again.
-	if err := errors.Join(writeKey(keyFile, key), writeCert(certFile, der)); err != nil {
-		return authority{}, err
-	}
 	return authority{cert, key}, nil
 }
 
@@ -72,18 +77,23 @@ func (ca authority) ensureLeaf(dir string, l leaf, now time.Time) (made bool, er
 	if ca.key == nil {
 		return false, fmt.Errorf("devcert: %s is to be issued and ca.key is not there; bring it back, or delete %s to make all development certificates anew", certFile, dir)
 	}
+	err = ca.issue(certFile, keyFile, l, now)
+	return err == nil, err
+}
+
+func (ca authority) issue(certFile, keyFile string, l leaf, now time.Time) error {
 	key, template, err := newKeyAndTemplate(l.name, now, earlier(now.Add(leafLife), ca.cert.NotAfter))
 	if err != nil {
-		return false, err
+		return err
 	}
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	template.ExtKeyUsage = l.usages()
 	template.DNSNames, template.IPAddresses = l.dnsNames(), l.addresses()
 	der, err := x509.CreateCertificate(rand.Reader, template, ca.cert, &key.PublicKey, ca.key)
 	if err != nil {
-		return false, fmt.Errorf("devcert: issue %s: %w", l.name, err)
+		return fmt.Errorf("devcert: issue %s: %w", l.name, err)
 	}
-	return true, errors.Join(writeKey(keyFile, key), writeCert(certFile, der))
+	return errors.Join(writeKey(keyFile, key), writeCert(certFile, der))
 }
 
 // holds reports whether a leaf can stay: of this CA, with its key, good for

@@ -12,6 +12,9 @@
 // All other keys are ECDSA P-256. The folder is meant for one machine: whoever can
 // read it can be any process and issue any token. Production brings its own
 // CA and its own OIDC issuer and never runs this package.
+//
+// All of it can be rotated under a running suite (rotate.go): the authority and
+// the token key in two steps, with an overlap in which both are trusted.
 package devcert
 
 import (

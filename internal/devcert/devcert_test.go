@@ -149,7 +149,7 @@ func TestLeavesAreRenewedWithinAWeekOfExpiry(t *testing.T) {
 	}
 	after := snapshot(t, dir)
 	for name := range before {
-		stays := name == "ca.crt" || name == "ca.key" || name == "issuer.key" || name == "issuer.jwks.json" || name == ".lock"
+		stays := name == "ca.crt" || name == "ca.key" || name == "issuer.key" || name == "issuer.jwks.json" || name == "audit.key" || name == "audit.pub" || name == ".lock"
 		if (before[name] == after[name]) != stays {
 			t.Errorf("%s: changed = %v", name, before[name] != after[name])
 		}
@@ -275,7 +275,7 @@ func TestManyAtOnceMakeOneSet(t *testing.T) {
 	if made != 1 {
 		t.Errorf("%d of %d calls made certificates, want 1", made, len(results))
 	}
-	if want := 2 + 2*len(leaves) + 2 + 1; len(snapshot(t, dir)) != want {
+	if want := 2 + 2*len(leaves) + 2 + 2 + 1; len(snapshot(t, dir)) != want {
 		t.Errorf("%d files, want %d: a temporary one is left or one is missing", len(snapshot(t, dir)), want)
 	}
 }

@@ -1,7 +1,6 @@
 package devcert
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -12,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // jwk is a public key as RFC 7517 and 7518 write it.
@@ -39,20 +39,40 @@ func ensureIssuer(dir string) (made bool, err error) {
 	if err != nil {
 		return made, fmt.Errorf("devcert: the token issuer's key: %w; correct it, or delete it to make a new one", err)
 	}
-	want, err := keySet(&key.PublicKey)
+	want, err := publicJWK(&key.PublicKey)
 	if err != nil {
 		return made, err
 	}
-	if have, err := os.ReadFile(setFile); err == nil && bytes.Equal(have, want) {
+	if slices.Contains(readKeySet(setFile), want) { // Beside others, while the key is rotated.
 		return made, nil
 	}
-	return true, write(setFile, want, publicMode)
+	return true, writeKeySet(setFile, want)
 }
 
-func keySet(pub *ecdsa.PublicKey) ([]byte, error) {
+// readKeySet gives the keys in the file; none if it holds anything else.
+func readKeySet(path string) []jwk {
+	var set struct {
+		Keys []jwk `json:"keys"`
+	}
+	data, err := os.ReadFile(path)
+	if err != nil || json.Unmarshal(data, &set) != nil {
+		return nil
+	}
+	return set.Keys
+}
+
+func writeKeySet(path string, keys ...jwk) error {
+	set, err := json.MarshalIndent(map[string][]jwk{"keys": keys}, "", "  ")
+	if err != nil {
+		return fmt.Errorf("devcert: %w", err)
+	}
+	return write(path, append(set, '\n'), publicMode)
+}
+
+func publicJWK(pub *ecdsa.PublicKey) (jwk, error) {
 	point, err := pub.Bytes() // 0x04, X, Y
 	if err != nil {
-		return nil, fmt.Errorf("devcert: the token issuer's key: %w", err)
+		return jwk{}, fmt.Errorf("devcert: the token issuer's key: %w", err)
 	}
 	half := len(point) / 2
 	k := jwk{
@@ -61,11 +81,7 @@ func keySet(pub *ecdsa.PublicKey) ([]byte, error) {
 		Y: base64.RawURLEncoding.EncodeToString(point[1+half:]),
 	}
 	k.Kid = thumbprint(k)
-	set, err := json.MarshalIndent(map[string][]jwk{"keys": {k}}, "", "  ")
-	if err != nil {
-		return nil, fmt.Errorf("devcert: %w", err)
-	}
-	return append(set, '\n'), nil
+	return k, nil
 }
 
 // thumbprint is RFC 7638: SHA-256 over the required members alone, sorted,

@@ -58,6 +58,10 @@ const (
 	commitWithin  = 15 * time.Second
 )
 
+// connectionLife bounds how long a reading connection outlives the password or
+// certificate that it was made with. A writer's session lives with its process.
+const connectionLife = 30 * time.Minute
+
 // settings of every session, in milliseconds where they are numbers. A replica
 // that freezes inside a transaction must not hold up the others for long; the
 // other bounds stand behind the contexts, for clients that have vanished.
@@ -132,8 +136,9 @@ func openPostgres(ctx context.Context, p Postgres, migrations fs.FS) (engine, er
 		return nil, err
 	}
 	c.RuntimeParams["default_transaction_read_only"] = "on"
+	pool.MaxConnLifetime, pool.MaxConnLifetimeJitter = connectionLife, connectionLife/10
 	pool.ConnConfig, pool.MaxConns = c, int32(min(p.readers(), 1000))
-	pool.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error { return p.freshPassword(c) }
+	pool.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error { return p.refresh(c) }
 	reads, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), pool)
 	if err != nil {
 		return nil, err
@@ -141,12 +146,12 @@ func openPostgres(ctx context.Context, p Postgres, migrations fs.FS) (engine, er
 	return &postgresEngine{place: p, reads: reads}, nil
 }
 
-// freshPassword reads the password anew, so that it can be rotated under a
-// running service.
-func (p Postgres) freshPassword(c *pgx.ConnConfig) error {
+// refresh reads password, certificate, key and authorities anew, so that they can
+// be rotated under a running service.
+func (p Postgres) refresh(c *pgx.ConnConfig) error {
 	now, err := p.config()
 	if err == nil {
-		c.Password = now.Password
+		c.Password, c.TLSConfig, c.Fallbacks = now.Password, now.TLSConfig, now.Fallbacks
 	}
 	return err
 }
