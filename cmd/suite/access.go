@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"clinsource/internal/accounts"
 	"clinsource/internal/discovery"
 	"clinsource/internal/subjects"
 )
@@ -20,7 +21,7 @@ func (p *plan) access() (all []discovery.Access) {
 	for _, k := range p.kinds {
 		a := discovery.Access{User: k.name, Keys: k.keys}
 		if k.name == "subject-rpc" {
-			a.Signals = []string{subjects.Changed}
+			a.Signals = []string{subjects.Changed, accounts.Changed}
 		}
 		all = append(all, a)
 	}

@@ -43,7 +43,7 @@ type AccessServiceClient interface {
 	// made twice: retry safe. NotFound: no such project, site or subject.
 	CreateGrant(ctx context.Context, in *CreateGrantRequest, opts ...grpc.CallOption) (*CreateGrantResponse, error)
 	// Lists who may do what, since when, granted by whom, ordered by grant_id, which
-	// is oldest first: the periodic review of access. Retry safe.
+	// is oldest first: the periodic review of access. NotFound: no such project. Retry safe.
 	ListGrants(ctx context.Context, in *ListGrantsRequest, opts ...grpc.CallOption) (*ListGrantsResponse, error)
 	// Takes a grant back, as a new version: what was granted stays on record. Retry
 	// safe. NotFound: unknown, or not the caller's to see. FailedPrecondition: the
@@ -126,7 +126,7 @@ type AccessServiceServer interface {
 	// made twice: retry safe. NotFound: no such project, site or subject.
 	CreateGrant(context.Context, *CreateGrantRequest) (*CreateGrantResponse, error)
 	// Lists who may do what, since when, granted by whom, ordered by grant_id, which
-	// is oldest first: the periodic review of access. Retry safe.
+	// is oldest first: the periodic review of access. NotFound: no such project. Retry safe.
 	ListGrants(context.Context, *ListGrantsRequest) (*ListGrantsResponse, error)
 	// Takes a grant back, as a new version: what was granted stays on record. Retry
 	// safe. NotFound: unknown, or not the caller's to see. FailedPrecondition: the

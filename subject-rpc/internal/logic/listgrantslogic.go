@@ -57,6 +57,13 @@ func (l *ListGrantsLogic) ListGrants(in *accesspb.ListGrantsRequest) (*accesspb.
 func (l *ListGrantsLogic) admit(project string) (store.GrantFilter, auth.Role, error) {
 	if project != "" {
 		scope, err := mayGrant(l.ctx, auth.Read, project)
+		if err != nil {
+			return store.GrantFilter{}, scope.Role, err
+		}
+		_, found, err := l.svcCtx.Registry.Project(l.ctx, project)
+		if err == nil && !found {
+			err = refused(store.NoProject, "project_id")
+		}
 		return store.GrantFilter{Projects: []string{project}}, scope.Role, err
 	}
 	all, projects, scope, err := grantProjects(l.ctx, auth.Read)
