@@ -1,4 +1,6 @@
-// gen writes docs/access-matrix.md.
+// gen writes docs/access-matrix.md, the picture of what etc/policy.cedar makes of
+// the rows in package access. make generate runs it; a test of that package fails
+// when the page is not current, so that a change of the policy shows in review.
 package main
 
 import (
