@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"time"
 
 	"clinsource/internal/fault"
 )
@@ -42,6 +43,11 @@ func Resolve(ctx context.Context, accounts AccountSource, u *User) (*User, error
 	case len(a.Grants) == 0:
 		return u, nil
 	}
-	grants := make([]Grant, 0, len(u.Grants)+len(a.Grants))
-	return &User{Issuer: u.Issuer, Subject: u.Subject, Grants: append(append(grants, u.Grants...), a.Grants...)}, nil
+	grants := append(make([]Grant, 0, len(u.Grants)+len(a.Grants)), u.Grants...)
+	for _, g := range a.Grants {
+		if g.Until.IsZero() || time.Now().Before(g.Until) { // The answer may be older than its end.
+			grants = append(grants, g)
+		}
+	}
+	return &User{Issuer: u.Issuer, Subject: u.Subject, Grants: grants}, nil
 }

@@ -31,6 +31,10 @@ var Roles = []Role{Admin, Investigator, Coordinator, DataManager, Monitor, Partn
 // adminOfAll is what the policy calls an admin whose grant names no project.
 const adminOfAll Role = "admin-of-all"
 
+// Emergency is what an account takes for itself for a bounded time, with a reason
+// (AccessService.TakeEmergencyAccess). Nobody can grant it, and no token claims it.
+const Emergency Role = "emergency"
+
 // Kind is a kind of record.
 type Kind string
 
@@ -43,14 +47,15 @@ const (
 	Images      Kind = "images"
 	Reports     Kind = "reports"
 	Medications Kind = "medications"
-	Consents    Kind = "consents" // What a subject has agreed to, and the erasure of their data.
-	Audit       Kind = "audit"    // Who did what, the list of who read a subject's data included.
-	Grants      Kind = "grants"   // Who may do what.
-	Accounts    Kind = "accounts" // Whether a person or device may do anything at all.
+	Consents    Kind = "consents"    // What a subject has agreed to, and the erasure of their data.
+	Audit       Kind = "audit"       // Who did what, the list of who read a subject's data included.
+	Grants      Kind = "grants"      // Who may do what.
+	Accounts    Kind = "accounts"    // Whether a person or device may do anything at all.
+	Emergencies Kind = "emergencies" // The taking of emergency access.
 )
 
 // Kinds lists all kinds.
-var Kinds = []Kind{Projects, Sites, Subjects, Vitals, Images, Reports, Medications, Consents, Audit, Grants, Accounts}
+var Kinds = []Kind{Projects, Sites, Subjects, Vitals, Images, Reports, Medications, Consents, Audit, Grants, Accounts, Emergencies}
 
 // groups are the policy's names for several kinds.
 var groups = map[Kind][]Kind{

@@ -12,17 +12,18 @@ import (
 // writes, a amends, - none of them. A change of etc/policy.cedar is a change of
 // this picture.
 const golden = `
-             projects sites subjects vitals images reports medications consents audit grants accounts
-admin        rwa      rwa   rwa      rwa    rwa    rwa     rwa         rwa      r     rw     -
-investigator r        rwa   rwa      rwa    rwa    rwa     rwa         rwa      r     -      -
-coordinator  r        rwa   rwa      rwa    rwa    rwa     rwa         rwa      -     -      -
-data-manager ra       ra    ra       ra     ra     ra      ra          r        r     -      -
-monitor      r        r     r        r      r      r       r           r        r     -      -
-partner      r        r     r        r      r      r       r           -        -     -      -
-device       -        -     -        w      w      -       -           -        -     -      -
-patient      -        -     -        rw     -      rw      -           r        -     -      -
-admin of all rwa      rwa   rwa      -      -      -       -           -        -     rw     rw
-nobody       -        -     -        -      -      -       -           -        -     -      -
+             projects sites subjects vitals images reports medications consents audit grants accounts emergencies
+admin        rwa      rwa   rwa      rwa    rwa    rwa     rwa         rwa      r     rw     -        -
+investigator r        rwa   rwa      rwa    rwa    rwa     rwa         rwa      r     -      -        w
+coordinator  r        rwa   rwa      rwa    rwa    rwa     rwa         rwa      -     -      -        w
+data-manager ra       ra    ra       ra     ra     ra      ra          r        r     -      -        -
+monitor      r        r     r        r      r      r       r           r        r     -      -        -
+partner      r        r     r        r      r      r       r           -        -     -      -        -
+device       -        -     -        w      w      -       -           -        -     -      -        -
+patient      -        -     -        rw     -      rw      -           r        -     -      -        -
+admin of all rwa      rwa   rwa      -      -      -       -           -        -     rw     rw       -
+emergency    r        r     r        r      r      r       r           -        -     -      -        -
+nobody       -        -     -        -      -      -       -           -        -     -      -        -
 `
 
 // TestPolicyIsThePicture draws etc/policy.cedar.
@@ -45,6 +46,7 @@ func pictureOf(project string) string {
 		picture += line(string(role), project, grantOf(role, project))
 	}
 	picture += line("admin of all", project, auth.Grant{Role: auth.Admin})
+	picture += line("emergency", project, auth.Grant{Role: auth.Emergency, Project: project})
 	return picture + line("nobody", project, auth.Grant{Role: "nobody", Project: project})
 }
 
@@ -80,7 +82,7 @@ func TestEveryRoleIsKnown(t *testing.T) {
 			t.Errorf("%s is not a role", role)
 		}
 	}
-	if auth.KnownRole("") || auth.KnownRole("root") || auth.KnownRole("admin-of-all") {
+	if auth.KnownRole("") || auth.KnownRole("root") || auth.KnownRole("admin-of-all") || auth.KnownRole(auth.Emergency) {
 		t.Error("a role that does not exist is known")
 	}
 }

@@ -88,7 +88,7 @@ func words[T ~string](list ...T) []string {
 
 // vocabulary is every name that a policy may use, by type.
 var vocabulary = map[string][]string{
-	isRole:   append(words(Roles...), string(adminOfAll)),
+	isRole:   append(words(Roles...), string(adminOfAll), string(Emergency)),
 	isAction: words(Actions...),
 	isKind:   append(words(Kinds...), slices.Sorted(maps.Keys(groupNames()))...),
 }

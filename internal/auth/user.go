@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -23,6 +24,8 @@ type Grant struct {
 	Project string   `json:"project,omitempty"` // Empty only for an admin who sets up projects.
 	Sites   []string `json:"sites,omitempty"`   // Empty: all sites of the project.
 	Patient string   `json:"patient,omitempty"` // For the role patient: whose records are their own.
+
+	Until time.Time `json:"-"` // When it ends; zero: when it is revoked.
 }
 
 // maxSubject is the longest sub, in bytes (OpenID Connect Core 2).

@@ -72,6 +72,10 @@ type accessFake struct {
 	err error
 }
 
+func (f accessFake) TakeEmergencyAccess(context.Context, *accesspb.TakeEmergencyAccessRequest, ...grpc.CallOption) (*accesspb.TakeEmergencyAccessResponse, error) {
+	return full[*accesspb.TakeEmergencyAccessResponse](f.err)
+}
+
 func (f accessFake) CreateGrant(context.Context, *accesspb.CreateGrantRequest, ...grpc.CallOption) (*accesspb.CreateGrantResponse, error) {
 	return full[*accesspb.CreateGrantResponse](f.err)
 }

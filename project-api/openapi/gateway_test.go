@@ -214,22 +214,23 @@ const voidBody = `{"base_version":1,"reason":"wrong subject"}`
 
 // requests is one good request per operation that has a body.
 var requests = map[string]request{
-	"createProject":    {body: `{"project_id":"p","title":"T"}`},
-	"createSite":       {body: `{"site_id":"s1","name":"N"}`},
-	"createSubject":    {body: `{"patient_id":"s-1","site_id":"s1"}`},
-	"withdrawSubject":  {body: `{"withdrawal_time":"2026-06-20T14:00:00+02:00"}`},
-	"createGrant":      {body: `{"sub":"a","role":"monitor","project_id":"p"}`},
-	"disableAccount":   {body: `{}`},
-	"enableAccount":    {body: `{"reason":"back"}`},
-	"uploadVitals":     {body: `{"measurement_time":"2026-06-01T08:30:00+02:00","heart_rate":{"beats_per_minute":64}}`},
-	"amendVitals":      {body: `{"base_version":1,"reason":"misread","heart_rate":{"beats_per_minute":65},"body_weight":null}`},
-	"voidVitals":       {body: voidBody},
-	"amendReport":      {body: `{"base_version":1,"reason":"misread","authored_time":"2026-06-01T08:30:00Z"}`},
-	"voidReport":       {body: voidBody},
-	"amendMedication":  {body: `{"base_version":1,"reason":"misread","dose":{"value":2},"end_time":null}`},
-	"voidMedication":   {body: voidBody},
-	"submitReport":     {body: `{"questionnaire_id":"q","questionnaire_version":"1","authored_time":"2026-06-01T08:30:00Z","answers":[{"link_id":"a","integer_value":3}]}`},
-	"recordMedication": {body: `{"medication":{"system":"s:1","code":"c"},"dose":{"value":1,"ucum_unit":"mg"},"route":{"system":"s:1","code":"c"},"start_time":"2026-06-01T08:30:00Z"}`},
+	"createProject":       {body: `{"project_id":"p","title":"T"}`},
+	"createSite":          {body: `{"site_id":"s1","name":"N"}`},
+	"createSubject":       {body: `{"patient_id":"s-1","site_id":"s1"}`},
+	"withdrawSubject":     {body: `{"withdrawal_time":"2026-06-20T14:00:00+02:00"}`},
+	"createGrant":         {body: `{"sub":"a","role":"monitor","project_id":"p"}`},
+	"disableAccount":      {body: `{}`},
+	"takeEmergencyAccess": {body: `{"reason":"brought in unconscious"}`},
+	"enableAccount":       {body: `{"reason":"back"}`},
+	"uploadVitals":        {body: `{"measurement_time":"2026-06-01T08:30:00+02:00","heart_rate":{"beats_per_minute":64}}`},
+	"amendVitals":         {body: `{"base_version":1,"reason":"misread","heart_rate":{"beats_per_minute":65},"body_weight":null}`},
+	"voidVitals":          {body: voidBody},
+	"amendReport":         {body: `{"base_version":1,"reason":"misread","authored_time":"2026-06-01T08:30:00Z"}`},
+	"voidReport":          {body: voidBody},
+	"amendMedication":     {body: `{"base_version":1,"reason":"misread","dose":{"value":2},"end_time":null}`},
+	"voidMedication":      {body: voidBody},
+	"submitReport":        {body: `{"questionnaire_id":"q","questionnaire_version":"1","authored_time":"2026-06-01T08:30:00Z","answers":[{"link_id":"a","integer_value":3}]}`},
+	"recordMedication":    {body: `{"medication":{"system":"s:1","code":"c"},"dose":{"value":1,"ucum_unit":"mg"},"route":{"system":"s:1","code":"c"},"start_time":"2026-06-01T08:30:00Z"}`},
 	"uploadImage": {body: imageBytes, header: map[string]string{
 		"Content-Digest": "sha-256=:LxtsDV56mBNMvQ9qfoXZQhs8b1Dop9KRT2tcjg06cZI=:", "Content-Disposition": `attachment; filename="a.dcm"`}},
 	"createUpload":      {header: map[string]string{"Tus-Resumable": "1.0.0", "Upload-Length": "14", "Upload-Metadata": "patient_id cy0x"}},
@@ -285,7 +286,7 @@ func TestAnswersAreTheContracts(t *testing.T) {
 			want = http.StatusMovedPermanently
 		case "continueUpload", "abortUpload":
 			want = http.StatusNoContent
-		case "createGrant", "disableAccount", "enableAccount", "createProject", "createSite", "createSubject", "withdrawSubject", "uploadVitals", "uploadImage", "createUpload", "submitReport", "recordMedication":
+		case "createGrant", "takeEmergencyAccess", "disableAccount", "enableAccount", "createProject", "createSite", "createSubject", "withdrawSubject", "uploadVitals", "uploadImage", "createUpload", "submitReport", "recordMedication":
 			want = http.StatusCreated
 		}
 		if status != want {

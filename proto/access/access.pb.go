@@ -33,7 +33,7 @@ type Grant struct {
 	GrantId         string                 `protobuf:"bytes,1,opt,name=grant_id,json=grantId,proto3" json:"grant_id,omitempty"`                           // Its identifier.
 	Issuer          string                 `protobuf:"bytes,2,opt,name=issuer,proto3" json:"issuer,omitempty"`                                            // Who vouches for sub: the iss of its tokens.
 	Sub             string                 `protobuf:"bytes,3,opt,name=sub,proto3" json:"sub,omitempty"`                                                  // The account: the sub of its tokens.
-	Role            string                 `protobuf:"bytes,4,opt,name=role,proto3" json:"role,omitempty"`                                                // admin, investigator, coordinator, data-manager, monitor, partner, device or patient.
+	Role            string                 `protobuf:"bytes,4,opt,name=role,proto3" json:"role,omitempty"`                                                // admin, investigator, coordinator, data-manager, monitor, partner, device or patient; emergency if it was taken.
 	ProjectId       string                 `protobuf:"bytes,5,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`                     // The project; empty: an admin of all.
 	SiteIds         []string               `protobuf:"bytes,6,rep,name=site_ids,json=siteIds,proto3" json:"site_ids,omitempty"`                           // Only these sites; empty: all of the project.
 	PatientId       string                 `protobuf:"bytes,7,opt,name=patient_id,json=patientId,proto3" json:"patient_id,omitempty"`                     // For the role patient: whose records are their own.
@@ -42,6 +42,8 @@ type Grant struct {
 	RevokedBy       string                 `protobuf:"bytes,10,opt,name=revoked_by,json=revokedBy,proto3" json:"revoked_by,omitempty"`                    // The account that revoked it; empty while it is in force.
 	RevokedTime     *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=revoked_time,json=revokedTime,proto3" json:"revoked_time,omitempty"`              // Until when it was in force; absent while it is.
 	AccountDisabled bool                   `protobuf:"varint,12,opt,name=account_disabled,json=accountDisabled,proto3" json:"account_disabled,omitempty"` // The account is disabled now: the grant does not count.
+	UntilTime       *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=until_time,json=untilTime,proto3" json:"until_time,omitempty"`                    // For emergency access: when it ends; absent for what was granted.
+	Reason          string                 `protobuf:"bytes,14,opt,name=reason,proto3" json:"reason,omitempty"`                                           // For emergency access: why it was taken.
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -158,6 +160,20 @@ func (x *Grant) GetAccountDisabled() bool {
 		return x.AccountDisabled
 	}
 	return false
+}
+
+func (x *Grant) GetUntilTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UntilTime
+	}
+	return nil
+}
+
+func (x *Grant) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
 }
 
 // Whether an account may do anything.
@@ -375,6 +391,120 @@ func (x *CreateGrantResponse) GetCreated() bool {
 	return false
 }
 
+// Which project, why, and for how long.
+type TakeEmergencyAccessRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId     string                 `protobuf:"bytes,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"` // Required.
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`                        // Required: why, at most 512 bytes, must say something (docs/corrections.md); no names.
+	Minutes       int32                  `protobuf:"varint,3,opt,name=minutes,proto3" json:"minutes,omitempty"`                     // For how long: 0 = 60, 1 to 240.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TakeEmergencyAccessRequest) Reset() {
+	*x = TakeEmergencyAccessRequest{}
+	mi := &file_proto_access_access_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TakeEmergencyAccessRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TakeEmergencyAccessRequest) ProtoMessage() {}
+
+func (x *TakeEmergencyAccessRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_access_access_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TakeEmergencyAccessRequest.ProtoReflect.Descriptor instead.
+func (*TakeEmergencyAccessRequest) Descriptor() ([]byte, []int) {
+	return file_proto_access_access_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *TakeEmergencyAccessRequest) GetProjectId() string {
+	if x != nil {
+		return x.ProjectId
+	}
+	return ""
+}
+
+func (x *TakeEmergencyAccessRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *TakeEmergencyAccessRequest) GetMinutes() int32 {
+	if x != nil {
+		return x.Minutes
+	}
+	return 0
+}
+
+// The access, as a grant of the role emergency to the caller.
+type TakeEmergencyAccessResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Grant         *Grant                 `protobuf:"bytes,1,opt,name=grant,proto3" json:"grant,omitempty"`      // As stored.
+	Created       bool                   `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"` // False: one is in force already (a resend).
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TakeEmergencyAccessResponse) Reset() {
+	*x = TakeEmergencyAccessResponse{}
+	mi := &file_proto_access_access_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TakeEmergencyAccessResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TakeEmergencyAccessResponse) ProtoMessage() {}
+
+func (x *TakeEmergencyAccessResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_access_access_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TakeEmergencyAccessResponse.ProtoReflect.Descriptor instead.
+func (*TakeEmergencyAccessResponse) Descriptor() ([]byte, []int) {
+	return file_proto_access_access_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *TakeEmergencyAccessResponse) GetGrant() *Grant {
+	if x != nil {
+		return x.Grant
+	}
+	return nil
+}
+
+func (x *TakeEmergencyAccessResponse) GetCreated() bool {
+	if x != nil {
+		return x.Created
+	}
+	return false
+}
+
 // Which grants.
 type ListGrantsRequest struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -389,7 +519,7 @@ type ListGrantsRequest struct {
 
 func (x *ListGrantsRequest) Reset() {
 	*x = ListGrantsRequest{}
-	mi := &file_proto_access_access_proto_msgTypes[4]
+	mi := &file_proto_access_access_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -401,7 +531,7 @@ func (x *ListGrantsRequest) String() string {
 func (*ListGrantsRequest) ProtoMessage() {}
 
 func (x *ListGrantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_access_access_proto_msgTypes[4]
+	mi := &file_proto_access_access_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -414,7 +544,7 @@ func (x *ListGrantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGrantsRequest.ProtoReflect.Descriptor instead.
 func (*ListGrantsRequest) Descriptor() ([]byte, []int) {
-	return file_proto_access_access_proto_rawDescGZIP(), []int{4}
+	return file_proto_access_access_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListGrantsRequest) GetProjectId() string {
@@ -463,7 +593,7 @@ type ListGrantsResponse struct {
 
 func (x *ListGrantsResponse) Reset() {
 	*x = ListGrantsResponse{}
-	mi := &file_proto_access_access_proto_msgTypes[5]
+	mi := &file_proto_access_access_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -475,7 +605,7 @@ func (x *ListGrantsResponse) String() string {
 func (*ListGrantsResponse) ProtoMessage() {}
 
 func (x *ListGrantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_access_access_proto_msgTypes[5]
+	mi := &file_proto_access_access_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -488,7 +618,7 @@ func (x *ListGrantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGrantsResponse.ProtoReflect.Descriptor instead.
 func (*ListGrantsResponse) Descriptor() ([]byte, []int) {
-	return file_proto_access_access_proto_rawDescGZIP(), []int{5}
+	return file_proto_access_access_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListGrantsResponse) GetGrants() []*Grant {
@@ -515,7 +645,7 @@ type RevokeGrantRequest struct {
 
 func (x *RevokeGrantRequest) Reset() {
 	*x = RevokeGrantRequest{}
-	mi := &file_proto_access_access_proto_msgTypes[6]
+	mi := &file_proto_access_access_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -527,7 +657,7 @@ func (x *RevokeGrantRequest) String() string {
 func (*RevokeGrantRequest) ProtoMessage() {}
 
 func (x *RevokeGrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_access_access_proto_msgTypes[6]
+	mi := &file_proto_access_access_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -540,7 +670,7 @@ func (x *RevokeGrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeGrantRequest.ProtoReflect.Descriptor instead.
 func (*RevokeGrantRequest) Descriptor() ([]byte, []int) {
-	return file_proto_access_access_proto_rawDescGZIP(), []int{6}
+	return file_proto_access_access_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RevokeGrantRequest) GetGrantId() string {
@@ -560,7 +690,7 @@ type RevokeGrantResponse struct {
 
 func (x *RevokeGrantResponse) Reset() {
 	*x = RevokeGrantResponse{}
-	mi := &file_proto_access_access_proto_msgTypes[7]
+	mi := &file_proto_access_access_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -572,7 +702,7 @@ func (x *RevokeGrantResponse) String() string {
 func (*RevokeGrantResponse) ProtoMessage() {}
 
 func (x *RevokeGrantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_access_access_proto_msgTypes[7]
+	mi := &file_proto_access_access_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -585,7 +715,7 @@ func (x *RevokeGrantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeGrantResponse.ProtoReflect.Descriptor instead.
 func (*RevokeGrantResponse) Descriptor() ([]byte, []int) {
-	return file_proto_access_access_proto_rawDescGZIP(), []int{7}
+	return file_proto_access_access_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RevokeGrantResponse) GetGrant() *Grant {
@@ -606,7 +736,7 @@ type DisableAccountRequest struct {
 
 func (x *DisableAccountRequest) Reset() {
 	*x = DisableAccountRequest{}
-	mi := &file_proto_access_access_proto_msgTypes[8]
+	mi := &file_proto_access_access_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -618,7 +748,7 @@ func (x *DisableAccountRequest) String() string {
 func (*DisableAccountRequest) ProtoMessage() {}
 
 func (x *DisableAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_access_access_proto_msgTypes[8]
+	mi := &file_proto_access_access_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -631,7 +761,7 @@ func (x *DisableAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisableAccountRequest.ProtoReflect.Descriptor instead.
 func (*DisableAccountRequest) Descriptor() ([]byte, []int) {
-	return file_proto_access_access_proto_rawDescGZIP(), []int{8}
+	return file_proto_access_access_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DisableAccountRequest) GetSub() string {
@@ -659,7 +789,7 @@ type DisableAccountResponse struct {
 
 func (x *DisableAccountResponse) Reset() {
 	*x = DisableAccountResponse{}
-	mi := &file_proto_access_access_proto_msgTypes[9]
+	mi := &file_proto_access_access_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -671,7 +801,7 @@ func (x *DisableAccountResponse) String() string {
 func (*DisableAccountResponse) ProtoMessage() {}
 
 func (x *DisableAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_access_access_proto_msgTypes[9]
+	mi := &file_proto_access_access_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -684,7 +814,7 @@ func (x *DisableAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisableAccountResponse.ProtoReflect.Descriptor instead.
 func (*DisableAccountResponse) Descriptor() ([]byte, []int) {
-	return file_proto_access_access_proto_rawDescGZIP(), []int{9}
+	return file_proto_access_access_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DisableAccountResponse) GetAccount() *Account {
@@ -712,7 +842,7 @@ type EnableAccountRequest struct {
 
 func (x *EnableAccountRequest) Reset() {
 	*x = EnableAccountRequest{}
-	mi := &file_proto_access_access_proto_msgTypes[10]
+	mi := &file_proto_access_access_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -724,7 +854,7 @@ func (x *EnableAccountRequest) String() string {
 func (*EnableAccountRequest) ProtoMessage() {}
 
 func (x *EnableAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_access_access_proto_msgTypes[10]
+	mi := &file_proto_access_access_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -737,7 +867,7 @@ func (x *EnableAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableAccountRequest.ProtoReflect.Descriptor instead.
 func (*EnableAccountRequest) Descriptor() ([]byte, []int) {
-	return file_proto_access_access_proto_rawDescGZIP(), []int{10}
+	return file_proto_access_access_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *EnableAccountRequest) GetSub() string {
@@ -765,7 +895,7 @@ type EnableAccountResponse struct {
 
 func (x *EnableAccountResponse) Reset() {
 	*x = EnableAccountResponse{}
-	mi := &file_proto_access_access_proto_msgTypes[11]
+	mi := &file_proto_access_access_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -777,7 +907,7 @@ func (x *EnableAccountResponse) String() string {
 func (*EnableAccountResponse) ProtoMessage() {}
 
 func (x *EnableAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_access_access_proto_msgTypes[11]
+	mi := &file_proto_access_access_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -790,7 +920,7 @@ func (x *EnableAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableAccountResponse.ProtoReflect.Descriptor instead.
 func (*EnableAccountResponse) Descriptor() ([]byte, []int) {
-	return file_proto_access_access_proto_rawDescGZIP(), []int{11}
+	return file_proto_access_access_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *EnableAccountResponse) GetAccount() *Account {
@@ -818,7 +948,7 @@ type ResolveAccountRequest struct {
 
 func (x *ResolveAccountRequest) Reset() {
 	*x = ResolveAccountRequest{}
-	mi := &file_proto_access_access_proto_msgTypes[12]
+	mi := &file_proto_access_access_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -830,7 +960,7 @@ func (x *ResolveAccountRequest) String() string {
 func (*ResolveAccountRequest) ProtoMessage() {}
 
 func (x *ResolveAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_access_access_proto_msgTypes[12]
+	mi := &file_proto_access_access_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -843,7 +973,7 @@ func (x *ResolveAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveAccountRequest.ProtoReflect.Descriptor instead.
 func (*ResolveAccountRequest) Descriptor() ([]byte, []int) {
-	return file_proto_access_access_proto_rawDescGZIP(), []int{12}
+	return file_proto_access_access_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ResolveAccountRequest) GetIssuer() string {
@@ -871,7 +1001,7 @@ type ResolveAccountResponse struct {
 
 func (x *ResolveAccountResponse) Reset() {
 	*x = ResolveAccountResponse{}
-	mi := &file_proto_access_access_proto_msgTypes[13]
+	mi := &file_proto_access_access_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -883,7 +1013,7 @@ func (x *ResolveAccountResponse) String() string {
 func (*ResolveAccountResponse) ProtoMessage() {}
 
 func (x *ResolveAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_access_access_proto_msgTypes[13]
+	mi := &file_proto_access_access_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -896,7 +1026,7 @@ func (x *ResolveAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveAccountResponse.ProtoReflect.Descriptor instead.
 func (*ResolveAccountResponse) Descriptor() ([]byte, []int) {
-	return file_proto_access_access_proto_rawDescGZIP(), []int{13}
+	return file_proto_access_access_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ResolveAccountResponse) GetDisabled() bool {
@@ -923,7 +1053,7 @@ type Rights struct {
 
 func (x *Rights) Reset() {
 	*x = Rights{}
-	mi := &file_proto_access_access_proto_msgTypes[14]
+	mi := &file_proto_access_access_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -935,7 +1065,7 @@ func (x *Rights) String() string {
 func (*Rights) ProtoMessage() {}
 
 func (x *Rights) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_access_access_proto_msgTypes[14]
+	mi := &file_proto_access_access_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -948,7 +1078,7 @@ func (x *Rights) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rights.ProtoReflect.Descriptor instead.
 func (*Rights) Descriptor() ([]byte, []int) {
-	return file_proto_access_access_proto_rawDescGZIP(), []int{14}
+	return file_proto_access_access_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Rights) GetGrants() []*AccountGrant {
@@ -965,13 +1095,14 @@ type AccountGrant struct {
 	ProjectId     string                 `protobuf:"bytes,2,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"` // As in Grant.
 	SiteIds       []string               `protobuf:"bytes,3,rep,name=site_ids,json=siteIds,proto3" json:"site_ids,omitempty"`       // As in Grant.
 	PatientId     string                 `protobuf:"bytes,4,opt,name=patient_id,json=patientId,proto3" json:"patient_id,omitempty"` // As in Grant.
+	UntilTime     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until_time,json=untilTime,proto3" json:"until_time,omitempty"` // As in Grant.
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AccountGrant) Reset() {
 	*x = AccountGrant{}
-	mi := &file_proto_access_access_proto_msgTypes[15]
+	mi := &file_proto_access_access_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -983,7 +1114,7 @@ func (x *AccountGrant) String() string {
 func (*AccountGrant) ProtoMessage() {}
 
 func (x *AccountGrant) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_access_access_proto_msgTypes[15]
+	mi := &file_proto_access_access_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -996,7 +1127,7 @@ func (x *AccountGrant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountGrant.ProtoReflect.Descriptor instead.
 func (*AccountGrant) Descriptor() ([]byte, []int) {
-	return file_proto_access_access_proto_rawDescGZIP(), []int{15}
+	return file_proto_access_access_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AccountGrant) GetRole() string {
@@ -1027,11 +1158,18 @@ func (x *AccountGrant) GetPatientId() string {
 	return ""
 }
 
+func (x *AccountGrant) GetUntilTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UntilTime
+	}
+	return nil
+}
+
 var File_proto_access_access_proto protoreflect.FileDescriptor
 
 const file_proto_access_access_proto_rawDesc = "" +
 	"\n" +
-	"\x19proto/access/access.proto\x12\x06access\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa0\x03\n" +
+	"\x19proto/access/access.proto\x12\x06access\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf3\x03\n" +
 	"\x05Grant\x12\x19\n" +
 	"\bgrant_id\x18\x01 \x01(\tR\agrantId\x12\x16\n" +
 	"\x06issuer\x18\x02 \x01(\tR\x06issuer\x12\x10\n" +
@@ -1049,7 +1187,10 @@ const file_proto_access_access_proto_rawDesc = "" +
 	"revoked_by\x18\n" +
 	" \x01(\tR\trevokedBy\x12=\n" +
 	"\frevoked_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vrevokedTime\x12)\n" +
-	"\x10account_disabled\x18\f \x01(\bR\x0faccountDisabled\"\xad\x01\n" +
+	"\x10account_disabled\x18\f \x01(\bR\x0faccountDisabled\x129\n" +
+	"\n" +
+	"until_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\tuntilTime\x12\x16\n" +
+	"\x06reason\x18\x0e \x01(\tR\x06reason\"\xad\x01\n" +
 	"\aAccount\x12\x10\n" +
 	"\x03sub\x18\x01 \x01(\tR\x03sub\x12\x1a\n" +
 	"\bdisabled\x18\x02 \x01(\bR\bdisabled\x12\x16\n" +
@@ -1067,6 +1208,14 @@ const file_proto_access_access_proto_rawDesc = "" +
 	"\n" +
 	"patient_id\x18\x06 \x01(\tR\tpatientId\"T\n" +
 	"\x13CreateGrantResponse\x12#\n" +
+	"\x05grant\x18\x01 \x01(\v2\r.access.GrantR\x05grant\x12\x18\n" +
+	"\acreated\x18\x02 \x01(\bR\acreated\"m\n" +
+	"\x1aTakeEmergencyAccessRequest\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\tR\tprojectId\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
+	"\aminutes\x18\x03 \x01(\x05R\aminutes\"\\\n" +
+	"\x1bTakeEmergencyAccessResponse\x12#\n" +
 	"\x05grant\x18\x01 \x01(\v2\r.access.GrantR\x05grant\x12\x18\n" +
 	"\acreated\x18\x02 \x01(\bR\acreated\"\xa9\x01\n" +
 	"\x11ListGrantsRequest\x12\x1d\n" +
@@ -1103,19 +1252,22 @@ const file_proto_access_access_proto_rawDesc = "" +
 	"\bdisabled\x18\x01 \x01(\bR\bdisabled\x12&\n" +
 	"\x06rights\x18\x02 \x01(\v2\x0e.access.RightsR\x06rights\"6\n" +
 	"\x06Rights\x12,\n" +
-	"\x06grants\x18\x01 \x03(\v2\x14.access.AccountGrantR\x06grants\"{\n" +
+	"\x06grants\x18\x01 \x03(\v2\x14.access.AccountGrantR\x06grants\"\xb6\x01\n" +
 	"\fAccountGrant\x12\x12\n" +
 	"\x04role\x18\x01 \x01(\tR\x04role\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x02 \x01(\tR\tprojectId\x12\x19\n" +
 	"\bsite_ids\x18\x03 \x03(\tR\asiteIds\x12\x1d\n" +
 	"\n" +
-	"patient_id\x18\x04 \x01(\tR\tpatientId2\x83\x03\n" +
+	"patient_id\x18\x04 \x01(\tR\tpatientId\x129\n" +
+	"\n" +
+	"until_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tuntilTime2\xe3\x03\n" +
 	"\rAccessService\x12F\n" +
 	"\vCreateGrant\x12\x1a.access.CreateGrantRequest\x1a\x1b.access.CreateGrantResponse\x12C\n" +
 	"\n" +
 	"ListGrants\x12\x19.access.ListGrantsRequest\x1a\x1a.access.ListGrantsResponse\x12F\n" +
-	"\vRevokeGrant\x12\x1a.access.RevokeGrantRequest\x1a\x1b.access.RevokeGrantResponse\x12O\n" +
+	"\vRevokeGrant\x12\x1a.access.RevokeGrantRequest\x1a\x1b.access.RevokeGrantResponse\x12^\n" +
+	"\x13TakeEmergencyAccess\x12\".access.TakeEmergencyAccessRequest\x1a#.access.TakeEmergencyAccessResponse\x12O\n" +
 	"\x0eDisableAccount\x12\x1d.access.DisableAccountRequest\x1a\x1e.access.DisableAccountResponse\x12L\n" +
 	"\rEnableAccount\x12\x1c.access.EnableAccountRequest\x1a\x1d.access.EnableAccountResponse2b\n" +
 	"\x0fAccountResolver\x12O\n" +
@@ -1133,54 +1285,61 @@ func file_proto_access_access_proto_rawDescGZIP() []byte {
 	return file_proto_access_access_proto_rawDescData
 }
 
-var file_proto_access_access_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_proto_access_access_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_proto_access_access_proto_goTypes = []any{
-	(*Grant)(nil),                  // 0: access.Grant
-	(*Account)(nil),                // 1: access.Account
-	(*CreateGrantRequest)(nil),     // 2: access.CreateGrantRequest
-	(*CreateGrantResponse)(nil),    // 3: access.CreateGrantResponse
-	(*ListGrantsRequest)(nil),      // 4: access.ListGrantsRequest
-	(*ListGrantsResponse)(nil),     // 5: access.ListGrantsResponse
-	(*RevokeGrantRequest)(nil),     // 6: access.RevokeGrantRequest
-	(*RevokeGrantResponse)(nil),    // 7: access.RevokeGrantResponse
-	(*DisableAccountRequest)(nil),  // 8: access.DisableAccountRequest
-	(*DisableAccountResponse)(nil), // 9: access.DisableAccountResponse
-	(*EnableAccountRequest)(nil),   // 10: access.EnableAccountRequest
-	(*EnableAccountResponse)(nil),  // 11: access.EnableAccountResponse
-	(*ResolveAccountRequest)(nil),  // 12: access.ResolveAccountRequest
-	(*ResolveAccountResponse)(nil), // 13: access.ResolveAccountResponse
-	(*Rights)(nil),                 // 14: access.Rights
-	(*AccountGrant)(nil),           // 15: access.AccountGrant
-	(*timestamppb.Timestamp)(nil),  // 16: google.protobuf.Timestamp
+	(*Grant)(nil),                       // 0: access.Grant
+	(*Account)(nil),                     // 1: access.Account
+	(*CreateGrantRequest)(nil),          // 2: access.CreateGrantRequest
+	(*CreateGrantResponse)(nil),         // 3: access.CreateGrantResponse
+	(*TakeEmergencyAccessRequest)(nil),  // 4: access.TakeEmergencyAccessRequest
+	(*TakeEmergencyAccessResponse)(nil), // 5: access.TakeEmergencyAccessResponse
+	(*ListGrantsRequest)(nil),           // 6: access.ListGrantsRequest
+	(*ListGrantsResponse)(nil),          // 7: access.ListGrantsResponse
+	(*RevokeGrantRequest)(nil),          // 8: access.RevokeGrantRequest
+	(*RevokeGrantResponse)(nil),         // 9: access.RevokeGrantResponse
+	(*DisableAccountRequest)(nil),       // 10: access.DisableAccountRequest
+	(*DisableAccountResponse)(nil),      // 11: access.DisableAccountResponse
+	(*EnableAccountRequest)(nil),        // 12: access.EnableAccountRequest
+	(*EnableAccountResponse)(nil),       // 13: access.EnableAccountResponse
+	(*ResolveAccountRequest)(nil),       // 14: access.ResolveAccountRequest
+	(*ResolveAccountResponse)(nil),      // 15: access.ResolveAccountResponse
+	(*Rights)(nil),                      // 16: access.Rights
+	(*AccountGrant)(nil),                // 17: access.AccountGrant
+	(*timestamppb.Timestamp)(nil),       // 18: google.protobuf.Timestamp
 }
 var file_proto_access_access_proto_depIdxs = []int32{
-	16, // 0: access.Grant.granted_time:type_name -> google.protobuf.Timestamp
-	16, // 1: access.Grant.revoked_time:type_name -> google.protobuf.Timestamp
-	16, // 2: access.Account.changed_time:type_name -> google.protobuf.Timestamp
-	0,  // 3: access.CreateGrantResponse.grant:type_name -> access.Grant
-	0,  // 4: access.ListGrantsResponse.grants:type_name -> access.Grant
-	0,  // 5: access.RevokeGrantResponse.grant:type_name -> access.Grant
-	1,  // 6: access.DisableAccountResponse.account:type_name -> access.Account
-	1,  // 7: access.EnableAccountResponse.account:type_name -> access.Account
-	14, // 8: access.ResolveAccountResponse.rights:type_name -> access.Rights
-	15, // 9: access.Rights.grants:type_name -> access.AccountGrant
-	2,  // 10: access.AccessService.CreateGrant:input_type -> access.CreateGrantRequest
-	4,  // 11: access.AccessService.ListGrants:input_type -> access.ListGrantsRequest
-	6,  // 12: access.AccessService.RevokeGrant:input_type -> access.RevokeGrantRequest
-	8,  // 13: access.AccessService.DisableAccount:input_type -> access.DisableAccountRequest
-	10, // 14: access.AccessService.EnableAccount:input_type -> access.EnableAccountRequest
-	12, // 15: access.AccountResolver.ResolveAccount:input_type -> access.ResolveAccountRequest
-	3,  // 16: access.AccessService.CreateGrant:output_type -> access.CreateGrantResponse
-	5,  // 17: access.AccessService.ListGrants:output_type -> access.ListGrantsResponse
-	7,  // 18: access.AccessService.RevokeGrant:output_type -> access.RevokeGrantResponse
-	9,  // 19: access.AccessService.DisableAccount:output_type -> access.DisableAccountResponse
-	11, // 20: access.AccessService.EnableAccount:output_type -> access.EnableAccountResponse
-	13, // 21: access.AccountResolver.ResolveAccount:output_type -> access.ResolveAccountResponse
-	16, // [16:22] is the sub-list for method output_type
-	10, // [10:16] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	18, // 0: access.Grant.granted_time:type_name -> google.protobuf.Timestamp
+	18, // 1: access.Grant.revoked_time:type_name -> google.protobuf.Timestamp
+	18, // 2: access.Grant.until_time:type_name -> google.protobuf.Timestamp
+	18, // 3: access.Account.changed_time:type_name -> google.protobuf.Timestamp
+	0,  // 4: access.CreateGrantResponse.grant:type_name -> access.Grant
+	0,  // 5: access.TakeEmergencyAccessResponse.grant:type_name -> access.Grant
+	0,  // 6: access.ListGrantsResponse.grants:type_name -> access.Grant
+	0,  // 7: access.RevokeGrantResponse.grant:type_name -> access.Grant
+	1,  // 8: access.DisableAccountResponse.account:type_name -> access.Account
+	1,  // 9: access.EnableAccountResponse.account:type_name -> access.Account
+	16, // 10: access.ResolveAccountResponse.rights:type_name -> access.Rights
+	17, // 11: access.Rights.grants:type_name -> access.AccountGrant
+	18, // 12: access.AccountGrant.until_time:type_name -> google.protobuf.Timestamp
+	2,  // 13: access.AccessService.CreateGrant:input_type -> access.CreateGrantRequest
+	6,  // 14: access.AccessService.ListGrants:input_type -> access.ListGrantsRequest
+	8,  // 15: access.AccessService.RevokeGrant:input_type -> access.RevokeGrantRequest
+	4,  // 16: access.AccessService.TakeEmergencyAccess:input_type -> access.TakeEmergencyAccessRequest
+	10, // 17: access.AccessService.DisableAccount:input_type -> access.DisableAccountRequest
+	12, // 18: access.AccessService.EnableAccount:input_type -> access.EnableAccountRequest
+	14, // 19: access.AccountResolver.ResolveAccount:input_type -> access.ResolveAccountRequest
+	3,  // 20: access.AccessService.CreateGrant:output_type -> access.CreateGrantResponse
+	7,  // 21: access.AccessService.ListGrants:output_type -> access.ListGrantsResponse
+	9,  // 22: access.AccessService.RevokeGrant:output_type -> access.RevokeGrantResponse
+	5,  // 23: access.AccessService.TakeEmergencyAccess:output_type -> access.TakeEmergencyAccessResponse
+	11, // 24: access.AccessService.DisableAccount:output_type -> access.DisableAccountResponse
+	13, // 25: access.AccessService.EnableAccount:output_type -> access.EnableAccountResponse
+	15, // 26: access.AccountResolver.ResolveAccount:output_type -> access.ResolveAccountResponse
+	20, // [20:27] is the sub-list for method output_type
+	13, // [13:20] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_proto_access_access_proto_init() }
@@ -1194,7 +1353,7 @@ func file_proto_access_access_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_access_access_proto_rawDesc), len(file_proto_access_access_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

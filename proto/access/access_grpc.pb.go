@@ -24,11 +24,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AccessService_CreateGrant_FullMethodName    = "/access.AccessService/CreateGrant"
-	AccessService_ListGrants_FullMethodName     = "/access.AccessService/ListGrants"
-	AccessService_RevokeGrant_FullMethodName    = "/access.AccessService/RevokeGrant"
-	AccessService_DisableAccount_FullMethodName = "/access.AccessService/DisableAccount"
-	AccessService_EnableAccount_FullMethodName  = "/access.AccessService/EnableAccount"
+	AccessService_CreateGrant_FullMethodName         = "/access.AccessService/CreateGrant"
+	AccessService_ListGrants_FullMethodName          = "/access.AccessService/ListGrants"
+	AccessService_RevokeGrant_FullMethodName         = "/access.AccessService/RevokeGrant"
+	AccessService_TakeEmergencyAccess_FullMethodName = "/access.AccessService/TakeEmergencyAccess"
+	AccessService_DisableAccount_FullMethodName      = "/access.AccessService/DisableAccount"
+	AccessService_EnableAccount_FullMethodName       = "/access.AccessService/EnableAccount"
 )
 
 // AccessServiceClient is the client API for AccessService service.
@@ -49,6 +50,11 @@ type AccessServiceClient interface {
 	// safe. NotFound: unknown, or not the caller's to see. FailedPrecondition: the
 	// caller's own, and no other admin would be left.
 	RevokeGrant(ctx context.Context, in *RevokeGrantRequest, opts ...grpc.CallOption) (*RevokeGrantResponse, error)
+	// Opens a project to the caller's own reading in an emergency, all of its sites,
+	// for a bounded time and with a reason. It raises an alert, and every read under
+	// it is audited with the role emergency. While one is in force it is answered
+	// instead of another: retry safe. NotFound: no such project.
+	TakeEmergencyAccess(ctx context.Context, in *TakeEmergencyAccessRequest, opts ...grpc.CallOption) (*TakeEmergencyAccessResponse, error)
 	// Disables an account: every token of it is refused, its own grants or not.
 	// Retry safe. FailedPrecondition: the caller's own.
 	DisableAccount(ctx context.Context, in *DisableAccountRequest, opts ...grpc.CallOption) (*DisableAccountResponse, error)
@@ -94,6 +100,16 @@ func (c *accessServiceClient) RevokeGrant(ctx context.Context, in *RevokeGrantRe
 	return out, nil
 }
 
+func (c *accessServiceClient) TakeEmergencyAccess(ctx context.Context, in *TakeEmergencyAccessRequest, opts ...grpc.CallOption) (*TakeEmergencyAccessResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TakeEmergencyAccessResponse)
+	err := c.cc.Invoke(ctx, AccessService_TakeEmergencyAccess_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *accessServiceClient) DisableAccount(ctx context.Context, in *DisableAccountRequest, opts ...grpc.CallOption) (*DisableAccountResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DisableAccountResponse)
@@ -132,6 +148,11 @@ type AccessServiceServer interface {
 	// safe. NotFound: unknown, or not the caller's to see. FailedPrecondition: the
 	// caller's own, and no other admin would be left.
 	RevokeGrant(context.Context, *RevokeGrantRequest) (*RevokeGrantResponse, error)
+	// Opens a project to the caller's own reading in an emergency, all of its sites,
+	// for a bounded time and with a reason. It raises an alert, and every read under
+	// it is audited with the role emergency. While one is in force it is answered
+	// instead of another: retry safe. NotFound: no such project.
+	TakeEmergencyAccess(context.Context, *TakeEmergencyAccessRequest) (*TakeEmergencyAccessResponse, error)
 	// Disables an account: every token of it is refused, its own grants or not.
 	// Retry safe. FailedPrecondition: the caller's own.
 	DisableAccount(context.Context, *DisableAccountRequest) (*DisableAccountResponse, error)
@@ -155,6 +176,9 @@ func (UnimplementedAccessServiceServer) ListGrants(context.Context, *ListGrantsR
 }
 func (UnimplementedAccessServiceServer) RevokeGrant(context.Context, *RevokeGrantRequest) (*RevokeGrantResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RevokeGrant not implemented")
+}
+func (UnimplementedAccessServiceServer) TakeEmergencyAccess(context.Context, *TakeEmergencyAccessRequest) (*TakeEmergencyAccessResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method TakeEmergencyAccess not implemented")
 }
 func (UnimplementedAccessServiceServer) DisableAccount(context.Context, *DisableAccountRequest) (*DisableAccountResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DisableAccount not implemented")
@@ -237,6 +261,24 @@ func _AccessService_RevokeGrant_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AccessService_TakeEmergencyAccess_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TakeEmergencyAccessRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AccessServiceServer).TakeEmergencyAccess(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AccessService_TakeEmergencyAccess_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AccessServiceServer).TakeEmergencyAccess(ctx, req.(*TakeEmergencyAccessRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AccessService_DisableAccount_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(DisableAccountRequest)
 	if err := dec(in); err != nil {
@@ -291,6 +333,10 @@ var AccessService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RevokeGrant",
 			Handler:    _AccessService_RevokeGrant_Handler,
+		},
+		{
+			MethodName: "TakeEmergencyAccess",
+			Handler:    _AccessService_TakeEmergencyAccess_Handler,
 		},
 		{
 			MethodName: "DisableAccount",

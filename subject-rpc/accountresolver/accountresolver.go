@@ -36,7 +36,11 @@ func Ask(client accesspb.AccountResolverClient) accounts.Ask {
 		}
 		a := auth.Account{Disabled: resp.GetDisabled()}
 		for _, g := range resp.GetRights().GetGrants() {
-			a.Grants = append(a.Grants, auth.Grant{Role: auth.Role(g.GetRole()), Project: g.GetProjectId(), Sites: g.GetSiteIds(), Patient: g.GetPatientId()})
+			own := auth.Grant{Role: auth.Role(g.GetRole()), Project: g.GetProjectId(), Sites: g.GetSiteIds(), Patient: g.GetPatientId()}
+			if g.GetUntilTime() != nil {
+				own.Until = g.GetUntilTime().AsTime()
+			}
+			a.Grants = append(a.Grants, own)
 		}
 		return a, nil
 	}

@@ -148,4 +148,8 @@ var Rows = []Row{
 	{"DELETE /v1/grants/{grant_id}", auth.Write, auth.Grants, GrantID, "", true},
 	{"POST /v1/accounts/{sub}:disable", auth.Write, auth.Accounts, Setup, `{}`, false},
 	{"POST /v1/accounts/{sub}:enable", auth.Write, auth.Accounts, Setup, `{}`, false},
+
+	// Last: what they open is open for the calls after them.
+	{"access.AccessService/TakeEmergencyAccess", auth.Write, auth.Emergencies, Project, `{"project_id":"{project}","reason":"brought in unconscious"}`, false},
+	{"POST /v1/projects/{project_id}/emergency-access", auth.Write, auth.Emergencies, Project, `{"reason":"brought in unconscious"}`, false},
 }

@@ -15,6 +15,7 @@ var countsNotMeasurements = []struct {
 	why   string
 }{
 	{regexp.MustCompile(`\.page_size$`), "how many the caller wants"},
+	{regexp.MustCompile(`^access\.TakeEmergencyAccessRequest\.minutes$`), "how long the caller wants it"},
 	{regexp.MustCompile(`\.(base_)?version$`), "the suite numbers versions"},
 	{regexp.MustCompile(`^dicom\.\w+\.(size|offset)$`), "bytes, counted by both sides"},
 	{regexp.MustCompile(`SummaryResponse\.\w+$`), "counts of records, subjects, sites, bytes"},

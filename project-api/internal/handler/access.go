@@ -70,6 +70,10 @@ func revokeGrant(c *call) error {
 	return c.answer(http.StatusOK, out)
 }
 
+func takeEmergencyAccess(c *call) error {
+	return create(c, &accesspb.TakeEmergencyAccessRequest{}, c.svcCtx.AccessRpc.TakeEmergencyAccess)
+}
+
 func disableAccount(c *call) error {
 	c.ofAccount()
 	return create(c, &accesspb.DisableAccountRequest{}, c.svcCtx.AccessRpc.DisableAccount)

@@ -66,6 +66,7 @@ func (s *routes) table() []route {
 		{method: "POST", path: grants, about: "grants", do: createGrant},
 		{method: "GET", path: grants, about: "grants", query: append(grantQuery, paging...), do: listGrants},
 		{method: "DELETE", path: grants + "/:grant_id", about: "grants", do: revokeGrant},
+		{method: "POST", path: project + "/emergency-access", about: "grants", do: takeEmergencyAccess},
 		{method: "POST", path: accountPrefix + ":sub", about: "accounts", verbs: map[string]endpoint{"disable": disableAccount, "enable": enableAccount}},
 
 		{method: "POST", path: subject + "/vitals", about: "vitals", do: uploadVitals},

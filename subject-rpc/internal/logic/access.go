@@ -85,6 +85,10 @@ func grantOut(g store.Grant) *accesspb.Grant {
 		GrantId: g.ID, Issuer: g.Issuer, Sub: g.Sub, Role: string(g.Role), ProjectId: g.Project, SiteIds: g.Sites, PatientId: g.Patient,
 		GrantedBy: g.By, GrantedTime: timestamppb.New(g.Granted), RevokedBy: g.RevokedBy, AccountDisabled: g.Disabled,
 	}
+	out.Reason = g.Reason
+	if !g.Until.IsZero() {
+		out.UntilTime = timestamppb.New(g.Until)
+	}
 	if !g.Revoked.IsZero() {
 		out.RevokedTime = timestamppb.New(g.Revoked)
 	}

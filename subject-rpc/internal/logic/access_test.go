@@ -330,3 +330,77 @@ func TestAccessIsAudited(t *testing.T) {
 		}
 	})
 }
+
+// TestEmergencyAccess: who treats subjects opens the whole project to their own
+// reading, with a reason and for a time; nobody grants it.
+//
+// Shows R26.
+func TestEmergencyAccess(t *testing.T) {
+	eachRegistry(t, func(t *testing.T, s *svc.ServiceContext) {
+		populate(t, s)
+		coordinator := auth.Grant{Role: auth.Coordinator, Project: "trial", Sites: []string{"s1"}}
+		take := func(sub string, in *accesspb.TakeEmergencyAccessRequest, own ...auth.Grant) (*accesspb.TakeEmergencyAccessResponse, error) {
+			return logic.NewTakeEmergencyAccessLogic(named(t, sub, own...), s).TakeEmergencyAccess(in)
+		}
+		why := "brought in unconscious"
+		for name, c := range map[string]struct {
+			in   *accesspb.TakeEmergencyAccessRequest
+			own  []auth.Grant
+			code codes.Code
+		}{
+			"a monitor":         {&accesspb.TakeEmergencyAccessRequest{ProjectId: "trial", Reason: why}, []auth.Grant{{Role: auth.Monitor, Project: "trial"}}, codes.PermissionDenied},
+			"of no project":     {&accesspb.TakeEmergencyAccessRequest{ProjectId: "trial", Reason: why}, nil, codes.PermissionDenied},
+			"another project":   {&accesspb.TakeEmergencyAccessRequest{ProjectId: "elsewhere", Reason: why}, []auth.Grant{coordinator}, codes.PermissionDenied},
+			"no reason":         {&accesspb.TakeEmergencyAccessRequest{ProjectId: "trial"}, []auth.Grant{coordinator}, codes.InvalidArgument},
+			"an empty reason":   {&accesspb.TakeEmergencyAccessRequest{ProjectId: "trial", Reason: "n/a"}, []auth.Grant{coordinator}, codes.InvalidArgument},
+			"for ever":          {&accesspb.TakeEmergencyAccessRequest{ProjectId: "trial", Reason: why, Minutes: 241}, []auth.Grant{coordinator}, codes.InvalidArgument},
+			"for less than now": {&accesspb.TakeEmergencyAccessRequest{ProjectId: "trial", Reason: why, Minutes: -1}, []auth.Grant{coordinator}, codes.InvalidArgument},
+		} {
+			if _, err := take("nurse", c.in, c.own...); fault.From(err) == nil || fault.From(err).Code != c.code {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if may(t, s, "nurse", auth.Read, auth.Vitals, "trial", "s2") {
+			t.Error("refusals have opened the project")
+		}
+		begun := time.Now()
+		first, err := take("nurse", &accesspb.TakeEmergencyAccessRequest{ProjectId: "trial", Reason: why, Minutes: 30}, coordinator)
+		if err != nil || !first.GetCreated() {
+			t.Fatalf("%v, %v", first, err)
+		}
+		if until := first.GetGrant().GetUntilTime().AsTime().Sub(begun); until < 29*time.Minute || until > 31*time.Minute || first.GetGrant().GetReason() != why {
+			t.Errorf("it is %v", first.GetGrant())
+		}
+		again, err := take("nurse", &accesspb.TakeEmergencyAccessRequest{ProjectId: "trial", Reason: "once more, to be sure"}, coordinator)
+		if err != nil || again.GetCreated() || again.GetGrant().GetGrantId() != first.GetGrant().GetGrantId() {
+			t.Errorf("taken again it is %v, %v", again, err)
+		}
+		for _, what := range []auth.Kind{auth.Subjects, auth.Vitals, auth.Images, auth.Reports, auth.Medications} {
+			if !may(t, s, "nurse", auth.Read, what, "trial", "s2") {
+				t.Errorf("%s of another site stay closed", what)
+			}
+			if may(t, s, "nurse", auth.Write, what, "trial", "s2") || may(t, s, "nurse", auth.Amend, what, "trial", "s2") {
+				t.Errorf("%s of another site can be written", what)
+			}
+		}
+		if may(t, s, "nurse", auth.Read, auth.Grants, "trial", "s2") || may(t, s, "other", auth.Read, auth.Vitals, "trial", "s2") {
+			t.Error("it opens more, or to others")
+		}
+		u, err := auth.Resolve(named(t, "nurse"), auth.AccountSourceFunc(func(context.Context, string, string) (auth.Account, error) {
+			return auth.Account{Grants: []auth.Grant{{Role: auth.Emergency, Project: "trial", Until: time.Now()}}}, nil
+		}), &auth.User{Issuer: hospital, Subject: "nurse"})
+		if err != nil || u.CanAccess("trial") {
+			t.Errorf("it outlives its time: %v, %v", u, err)
+		}
+		admin := named(t, "boss", auth.Grant{Role: auth.Admin, Project: "trial"})
+		if _, err := createGrant(admin, s, &accesspb.CreateGrantRequest{Sub: "nurse", Role: "emergency", ProjectId: "trial"}); fault.From(err) == nil || fault.From(err).Code != codes.InvalidArgument {
+			t.Errorf("an admin grants it: %v", err)
+		}
+		if _, err := revokeGrant(admin, s, first.GetGrant().GetGrantId()); err != nil {
+			t.Fatal(err)
+		}
+		if may(t, s, "nurse", auth.Read, auth.Vitals, "trial", "s2") {
+			t.Error("it outlives its revocation")
+		}
+	})
+}

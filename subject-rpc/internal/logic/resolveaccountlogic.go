@@ -3,6 +3,8 @@ package logic
 import (
 	"context"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"clinsource/internal/ident"
 	accesspb "clinsource/proto/access"
 	"clinsource/subject-rpc/internal/svc"
@@ -35,7 +37,11 @@ func (l *ResolveAccountLogic) ResolveAccount(in *accesspb.ResolveAccountRequest)
 	}
 	resp := &accesspb.ResolveAccountResponse{Disabled: a.Disabled, Rights: &accesspb.Rights{}}
 	for _, g := range a.Grants {
-		resp.Rights.Grants = append(resp.Rights.Grants, &accesspb.AccountGrant{Role: string(g.Role), ProjectId: g.Project, SiteIds: g.Sites, PatientId: g.Patient})
+		out := &accesspb.AccountGrant{Role: string(g.Role), ProjectId: g.Project, SiteIds: g.Sites, PatientId: g.Patient}
+		if !g.Until.IsZero() {
+			out.UntilTime = timestamppb.New(g.Until)
+		}
+		resp.Rights.Grants = append(resp.Rights.Grants, out)
 	}
 	return resp, nil
 }

@@ -36,6 +36,11 @@ func (s *AccessServiceServer) RevokeGrant(ctx context.Context, in *accesspb.Revo
 	return logic.NewRevokeGrantLogic(ctx, s.svcCtx).RevokeGrant(in)
 }
 
+// TakeEmergencyAccess implements the RPC of this name.
+func (s *AccessServiceServer) TakeEmergencyAccess(ctx context.Context, in *accesspb.TakeEmergencyAccessRequest) (*accesspb.TakeEmergencyAccessResponse, error) {
+	return logic.NewTakeEmergencyAccessLogic(ctx, s.svcCtx).TakeEmergencyAccess(in)
+}
+
 // DisableAccount implements the RPC of this name.
 func (s *AccessServiceServer) DisableAccount(ctx context.Context, in *accesspb.DisableAccountRequest) (*accesspb.DisableAccountResponse, error) {
 	return logic.NewDisableAccountLogic(ctx, s.svcCtx).DisableAccount(in)

@@ -26,6 +26,7 @@ type Grant struct {
 	RevokedBy string
 	Revoked   time.Time // Zero while it is in force.
 	Disabled  bool      // The account is, now.
+	Reason    string    // Why emergency access was taken.
 }
 
 // AccountState is what an account was put in last; the zero one is enabled.
@@ -38,7 +39,7 @@ type AccountState struct {
 	At       time.Time
 }
 
-const grantColumns = `g.grant_id, g.issuer, g.sub, g.role, g.project_id, g.sites, g.patient_id, g.by_sub, g.at_us,
+const grantColumns = `g.grant_id, g.issuer, g.sub, g.role, g.project_id, g.sites, g.patient_id, g.by_sub, g.at_us, g.until_us, g.reason,
  COALESCE(r.by_sub, ''), COALESCE(r.at_us, 0), COALESCE((SELECT s.disabled FROM account_states s
    WHERE s.sub = g.sub ORDER BY s.version DESC LIMIT 1), 0)`
 
@@ -50,11 +51,14 @@ const standing = ` AND r.grant_id IS NULL`
 func scanGrant(row scanner) (Grant, error) {
 	var g Grant
 	var role, sites string
-	var granted, revoked, disabled int64
-	err := row.Scan(&g.ID, &g.Issuer, &g.Sub, &role, &g.Project, &sites, &g.Patient, &g.By, &granted, &g.RevokedBy, &revoked, &disabled)
+	var granted, until, revoked, disabled int64
+	err := row.Scan(&g.ID, &g.Issuer, &g.Sub, &role, &g.Project, &sites, &g.Patient, &g.By, &granted, &until, &g.Reason, &g.RevokedBy, &revoked, &disabled)
 	g.Role, g.Granted, g.Disabled = auth.Role(role), time.UnixMicro(granted).UTC(), disabled == 1
 	if sites != "" {
 		g.Sites = strings.Split(sites, ",")
+	}
+	if until != 0 {
+		g.Until = time.UnixMicro(until).UTC()
 	}
 	if revoked != 0 {
 		g.Revoked = time.UnixMicro(revoked).UTC()
@@ -88,7 +92,31 @@ func (s *Store) CreateGrant(ctx context.Context, g Grant, role auth.Role) (Grant
 		if err == nil || !errors.Is(err, sql.ErrNoRows) {
 			return same, Same, err
 		}
-		return g, Created, s.appendGrant(ctx, tx, g, 1, g.Granted, role)
+		return g, Created, s.appendGrant(ctx, tx, g, 1, g.Granted, "grant", role)
+	}, sqldb.Key(accessKey))
+}
+
+// TakeEmergency lets the caller read the whole project for a time, unless they may
+// already.
+func (s *Store) TakeEmergency(ctx context.Context, projectID, reason string, lasts time.Duration, role auth.Role) (Grant, Outcome, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return Grant{}, 0, err
+	}
+	by, at := auth.UserFrom(ctx), now()
+	g := Grant{ID: id.String(), Issuer: by.Issuer, Sub: by.Subject, By: by.Subject, Granted: at, Reason: reason,
+		Grant: auth.Grant{Role: auth.Emergency, Project: projectID, Until: at.Add(lasts)}}
+	return write(ctx, s.db, func(tx *sqldb.Tx) (Grant, Outcome, error) {
+		if out, err := missingFor(ctx, tx, g.Grant); err != nil || out != Created {
+			return g, out, err
+		}
+		same, err := scanGrant(tx.QueryRow(ctx, `SELECT `+grantColumns+grantRows+standing+
+			` AND g.sub = $1 AND g.issuer = $2 AND g.role = $3 AND g.project_id = $4 AND g.until_us > $5 ORDER BY g.grant_id LIMIT 1`,
+			g.Sub, g.Issuer, string(g.Role), g.Project, at.UnixMicro()))
+		if err == nil || !errors.Is(err, sql.ErrNoRows) {
+			return same, Same, err
+		}
+		return g, Created, s.appendGrant(ctx, tx, g, 1, at, "emergency", role)
 	}, sqldb.Key(accessKey))
 }
 
@@ -123,18 +151,18 @@ func missingFor(ctx context.Context, tx *sqldb.Tx, g auth.Grant) (Outcome, error
 }
 
 // appendGrant writes a version of a grant, by the caller, and its audit row.
-func (s *Store) appendGrant(ctx context.Context, tx *sqldb.Tx, g Grant, version int32, at time.Time, role auth.Role) error {
+func (s *Store) appendGrant(ctx context.Context, tx *sqldb.Tx, g Grant, version int32, at time.Time, action string, role auth.Role) error {
 	by := auth.UserFrom(ctx)
+	var until int64
+	if !g.Until.IsZero() {
+		until = g.Until.UnixMicro()
+	}
 	_, err := tx.Exec(ctx, `INSERT INTO grants
- (grant_id, version, issuer, sub, role, project_id, sites, patient_id, by_issuer, by_sub, at_us)
- VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-		g.ID, int64(version), g.Issuer, g.Sub, string(g.Role), g.Project, joined(g.Sites), g.Patient, by.Issuer, by.Subject, at.UnixMicro())
+ (grant_id, version, issuer, sub, role, project_id, sites, patient_id, by_issuer, by_sub, at_us, until_us, reason)
+ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+		g.ID, int64(version), g.Issuer, g.Sub, string(g.Role), g.Project, joined(g.Sites), g.Patient, by.Issuer, by.Subject, at.UnixMicro(), until, g.Reason)
 	if err != nil {
 		return err
-	}
-	action := "grant"
-	if version > 1 {
-		action = "revoke"
 	}
 	return audit.Insert(ctx, tx, at, audit.Event{Action: action, Kind: auth.Grants, Role: role, Project: g.Project,
 		Patient: g.Patient, Record: g.ID, Version: version})
@@ -171,7 +199,7 @@ func (s *Store) RevokeGrant(ctx context.Context, id string, role auth.Role) (Gra
 			}
 		}
 		g.Revoked, g.RevokedBy = at, by.Subject
-		return g, Created, s.appendGrant(ctx, tx, g, 2, at, role)
+		return g, Created, s.appendGrant(ctx, tx, g, 2, at, "revoke", role)
 	}, sqldb.Key(accessKey))
 }
 
@@ -204,6 +232,7 @@ func (s *Store) Grants(ctx context.Context, which GrantFilter, p page.Request, r
 	}
 	if !which.Revoked {
 		f.Where += standing
+		f.And("(g.until_us = 0 OR g.until_us > " + f.Arg(now().UnixMicro()) + ")")
 	}
 	limit := f.Arg(int64(p.Limit()))
 	rows, err := s.db.Query(ctx, `SELECT `+grantColumns+grantRows+` AND g.grant_id > $1`+f.Where+` ORDER BY g.grant_id LIMIT `+limit, f.Args...)
@@ -245,8 +274,8 @@ func (s *Store) Account(ctx context.Context, issuer, sub string) (auth.Account, 
 	if err != nil || state.Disabled {
 		return auth.Account{Disabled: state.Disabled}, records.Fault(err)
 	}
-	rows, err := s.db.Query(ctx, `SELECT `+grantColumns+grantRows+standing+` AND g.sub = $1 AND g.issuer = $2 ORDER BY g.grant_id LIMIT $3`,
-		sub, issuer, int64(maxGrants))
+	rows, err := s.db.Query(ctx, `SELECT `+grantColumns+grantRows+standing+` AND g.sub = $1 AND g.issuer = $2
+ AND (g.until_us = 0 OR g.until_us > $3) ORDER BY g.grant_id LIMIT $4`, sub, issuer, now().UnixMicro(), int64(maxGrants))
 	list, err := scanGrants(rows, err)
 	var a auth.Account
 	for _, g := range list {
