@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"clinsource/internal/auth"
@@ -45,7 +46,42 @@ func (w *scaleWorld) copySeed(ctx context.Context) error {
 		return err
 	}
 	db.SetMaxOpenConns(1)
-	return errors.Join(multiply(ctx, db, engine, w.rows), db.Close())
+	defer db.Close()
+	if w.store == "" {
+		return multiply(ctx, db, engine, w.rows)
+	}
+	engine.finish, err = dropIndexes(ctx, db, engine.finish)
+	return errors.Join(err, multiply(ctx, db, engine, w.rows))
+}
+
+// dropIndexes takes the indexes of the records away, all but the primary key's,
+// and puts before what is to be done in the end that they be made again: filled
+// row by row they more than double the time (29 and 13 minutes for 10^7).
+func dropIndexes(ctx context.Context, db *sql.DB, finish []string) ([]string, error) {
+	rows, err := db.QueryContext(ctx, `SELECT indexname, indexdef FROM pg_indexes
+ WHERE schemaname = 'vitals' AND tablename = 'records' AND indexname <> 'records_pkey'`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var drop, again []string
+	for rows.Next() {
+		var name, definition string
+		if err := rows.Scan(&name, &definition); err != nil {
+			return nil, err
+		}
+		drop = append(drop, "DROP INDEX "+name)
+		again = append(again, strings.Replace(definition, " ON ONLY ", " ON ", 1)) // On its partitions too.
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return nil, err
+	}
+	for _, statement := range drop {
+		if _, err := db.ExecContext(ctx, statement); err != nil {
+			return nil, err
+		}
+	}
+	return append(again, finish...), nil
 }
 
 // plant makes the project, its subjects and the record that is copied.
