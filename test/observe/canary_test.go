@@ -280,6 +280,7 @@ func (c *canary) succeed(t *testing.T) {
 	tablet := c.must(t, "POST", subject+"/medications", own+"/medications", medication(), "record_id")
 	c.correct(t, subject+"/vitals", own+"/vitals", weight, object{"body_weight": object{"value": json.Number(value + "4")}})
 	c.correct(t, subject+"/reports", own+"/reports", report, object{"answers": []object{{"link_id": mark, "text_value": mark + " " + value}}})
+	c.access(t)
 	c.correct(t, subject+"/medications", own+"/medications", tablet, object{"medication": object{"system": "urn:x", "code": mark}})
 
 	var image bytes.Buffer
@@ -308,6 +309,33 @@ func (c *canary) correct(t *testing.T, pattern, path, id string, patch object) {
 	c.try(t, "PATCH", pattern+"/{record_id}", path+"/"+id, patch)
 	c.must(t, "POST", pattern+"/{record_id}:void", path+"/"+id+":void", object{"base_version": 2, "reason": mark + " is somebody else"}, "")
 	c.must(t, "GET", pattern+"/{record_id}/versions", path+"/"+id+"/versions", nil, "")
+}
+
+// access grants, revokes, disables and enables, and opens the project in an
+// emergency.
+func (c *canary) access(t *testing.T) {
+	t.Helper()
+	const grants, account = "/v1/grants", "/v1/accounts/{sub}:"
+	status, answer := c.try(t, "POST", grants, grants, object{"sub": mark + "|nurse", "role": "monitor", "project_id": mark + "-p"})
+	var made struct {
+		Grant struct {
+			ID string `json:"grant_id"`
+		} `json:"grant"`
+	}
+	if err := json.Unmarshal(answer, &made); err != nil || status != http.StatusCreated {
+		t.Fatalf("grant: %d %s", status, answer)
+	}
+	c.must(t, "GET", grants, grants+"?project_id="+mark+"-p", nil, "")
+	c.must(t, "DELETE", grants+"/{grant_id}", grants+"/"+made.Grant.ID, nil, "")
+	for _, verb := range []string{"disable", "enable"} {
+		c.must(t, "POST", account+verb, "/v1/accounts/"+mark+"%7Cnurse:"+verb, object{"reason": mark + " has left"}, "")
+	}
+	token, err := auth.Issue(home+"/certs/dev/issuer.key", mark+"-nurse", []auth.Grant{{Role: auth.Coordinator, Project: mark + "-p", Sites: []string{mark + "-s"}}}, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nurse := &canary{app: &app{token: token, path: c.path, http: c.http}, refusals: c.refusals, answered: c.answered}
+	nurse.must(t, "POST", "/v1/projects/{project_id}/emergency-access", c.path+"/emergency-access", object{"reason": mark + " was brought in unconscious"}, "")
 }
 
 func medication() object {
