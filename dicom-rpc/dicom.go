@@ -12,12 +12,12 @@ import (
 	dicomconfig "clinsource/dicom-rpc/internal/config"
 	"clinsource/dicom-rpc/internal/server"
 	"clinsource/dicom-rpc/internal/svc"
+	"clinsource/internal/auth"
 	"clinsource/internal/config"
 	"clinsource/internal/disk"
 	"clinsource/internal/rpcserver"
 	"clinsource/internal/selfcheck"
 	dicompb "clinsource/proto/dicom"
-	"clinsource/subject-rpc/accountresolver"
 )
 
 func main() {
@@ -42,14 +42,12 @@ func run(ctx context.Context, args []string) error {
 	if err := c.SubjectRpc.Check(); err != nil {
 		return fmt.Errorf("SubjectRpc: %w", err)
 	}
-	known, err := accountresolver.New(c.SubjectRpc)
-	if err != nil {
-		return fmt.Errorf("SubjectRpc: %w", err)
-	}
 	var svcCtx *svc.ServiceContext // Opened below; the server registers it when it starts.
 	s, err := rpcserver.New(c.Config, func(g *grpc.Server) {
 		dicompb.RegisterDicomServiceServer(g, server.NewDicomServiceServer(svcCtx))
-	}, known)
+	}, auth.AccountSourceFunc(func(ctx context.Context, issuer, sub string) (auth.Account, error) {
+		return svcCtx.Accounts.Account(ctx, issuer, sub)
+	}))
 	if err != nil || checkOnly {
 		return err
 	}

@@ -9,11 +9,11 @@ import (
 
 	"google.golang.org/grpc"
 
+	"clinsource/internal/auth"
 	"clinsource/internal/config"
 	"clinsource/internal/rpcserver"
 	"clinsource/internal/selfcheck"
 	vitalspb "clinsource/proto/vitals"
-	"clinsource/subject-rpc/accountresolver"
 	vitalsconfig "clinsource/vitals-rpc/internal/config"
 	"clinsource/vitals-rpc/internal/server"
 	"clinsource/vitals-rpc/internal/svc"
@@ -41,14 +41,12 @@ func run(ctx context.Context, args []string) error {
 	if err := c.SubjectRpc.Check(); err != nil {
 		return fmt.Errorf("SubjectRpc: %w", err)
 	}
-	known, err := accountresolver.New(c.SubjectRpc)
-	if err != nil {
-		return fmt.Errorf("SubjectRpc: %w", err)
-	}
 	var svcCtx *svc.ServiceContext // Opened below; the server registers it when it starts.
 	s, err := rpcserver.New(c.Config, func(g *grpc.Server) {
 		vitalspb.RegisterVitalsServiceServer(g, server.NewVitalsServiceServer(svcCtx))
-	}, known)
+	}, auth.AccountSourceFunc(func(ctx context.Context, issuer, sub string) (auth.Account, error) {
+		return svcCtx.Accounts.Account(ctx, issuer, sub)
+	}))
 	if err != nil || checkOnly {
 		return err
 	}

@@ -45,7 +45,7 @@ func (r *registry) ask(ctx context.Context, _, _ string) (auth.Account, error) {
 
 var (
 	disabled = auth.Account{Disabled: true}
-	away     = errors.New("away")
+	errAway  = errors.New("away")
 )
 
 // is asks, and holds the answer, the number of questions so far and the time it
@@ -179,12 +179,12 @@ func TestResolve(t *testing.T) {
 		"a hospital's, granted":       {"h", nil, stored, nil, 1, ""},
 		"a hospital's, unheard of":    {"h", nil, auth.Account{}, nil, 0, ""},
 		"a hospital's, disabled":      {"h", nil, disabled, nil, 0, fault.ReasonAccountDisabled},
-		"a hospital's, registry away": {"h", nil, auth.Account{}, away, 0, fault.ReasonInternal},
+		"a hospital's, registry away": {"h", nil, auth.Account{}, errAway, 0, fault.ReasonInternal},
 		"development":                 {auth.DevIssuer, own, auth.Account{}, nil, 1, ""},
 		"development, granted too":    {auth.DevIssuer, own, stored, nil, 2, ""},
 		"development, disabled":       {auth.DevIssuer, own, disabled, nil, 0, fault.ReasonAccountDisabled},
-		"development, registry away":  {auth.DevIssuer, own, auth.Account{}, away, 1, ""},
-		"development, of nothing":     {auth.DevIssuer, nil, auth.Account{}, away, 0, fault.ReasonInternal},
+		"development, registry away":  {auth.DevIssuer, own, auth.Account{}, errAway, 1, ""},
+		"development, of nothing":     {auth.DevIssuer, nil, auth.Account{}, errAway, 0, fault.ReasonInternal},
 	} {
 		source := auth.AccountSourceFunc(func(context.Context, string, string) (auth.Account, error) { return c.account, c.err })
 		u, err := auth.Resolve(t.Context(), source, &auth.User{Issuer: c.issuer, Subject: "u", Grants: c.own})

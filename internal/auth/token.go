@@ -1,5 +1,6 @@
 // Package auth answers two questions about a caller: who is it (Verifier, by an
-// OIDC bearer token) and what may it do (User, by the one table in policy.go).
+// OIDC bearer token) and what may it do (User, by what the account is granted and
+// by the policy file, etc/policy.cedar).
 //
 // A token is a JWT signed asymmetrically by one of the configured issuers for the
 // configured audience, with an expiry. An issuer's public keys come from a file
@@ -8,6 +9,11 @@
 // service verifies for itself: the gateway only passes the token on. A verified
 // token is remembered for a few seconds, which bounds how long a change of the
 // issuer's keys goes unseen; its expiry is checked each time.
+//
+// The token grants nothing, but for the development issuer's: the registry keeps
+// grants and disabled accounts (Resolve, package accounts). A grant says which role,
+// where; the policy says what the role may do. User.May puts both together and gives
+// the scope that a query must keep within.
 package auth
 
 import (

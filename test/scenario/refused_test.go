@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -573,9 +574,32 @@ func TestShippedConfigsOfContainers(t *testing.T) {
 			if here == string(text) {
 				t.Errorf("%s/%s.yaml reads no secret: is it a container's?", folder, process)
 			}
+			here = strings.ReplaceAll(here, "/etc/clinsource/", folder+"/") // Where the folder is mounted.
 			if stderr, ok := checkConfig(t, process, here); !ok {
 				t.Errorf("%s/%s.yaml: %s", folder, process, stderr)
 			}
+		}
+	}
+}
+
+// -t checks every word of the policy too.
+func TestAPolicyWithAMistakeStopsTheStart(t *testing.T) {
+	policy, err := os.ReadFile("etc/policy.cedar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := filepath.Join(t.TempDir(), "policy.cedar")
+	if err := os.WriteFile(broken, bytes.Replace(policy, []byte(`Role::"monitor", action`), []byte(`Role::"monitr", action`), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, process := range processes {
+		text, err := os.ReadFile("etc/" + process + ".yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		stderr, ok := checkConfig(t, process, strings.Replace(string(text), "etc/policy.cedar", broken, 1))
+		if ok || !strings.Contains(stderr, `unknown role "monitr"; did you mean monitor?`) || !strings.Contains(stderr, broken+":") {
+			t.Errorf("%s -t: accepted %t: %s", process, ok, stderr)
 		}
 	}
 }

@@ -13,11 +13,13 @@ import (
 	"clinsource/dicom-rpc/internal/config"
 	"clinsource/dicom-rpc/internal/resume"
 	"clinsource/dicom-rpc/internal/store"
+	"clinsource/internal/accounts"
 	"clinsource/internal/audit"
 	"clinsource/internal/auth"
 	"clinsource/internal/discovery"
 	"clinsource/internal/sqldb"
 	"clinsource/internal/subjects"
+	"clinsource/subject-rpc/accountresolver"
 	"clinsource/subject-rpc/subjectresolver"
 )
 
@@ -27,6 +29,7 @@ type ServiceContext struct {
 	Images   *blob.Store  // Their bytes.
 	Uploads  *resume.Uploads
 	Subjects subjects.Resolver
+	Accounts *accounts.Cache // What the callers' accounts may do.
 	Audit    *audit.Log
 	stop     []func() error
 }
@@ -39,6 +42,10 @@ const openWithin = time.Minute
 // registry was away.
 func NewServiceContext(ctx context.Context, c config.Config, etcd *discovery.Client) (*ServiceContext, error) {
 	registry, err := subjectresolver.New(c.SubjectRpc)
+	if err != nil {
+		return nil, fmt.Errorf("SubjectRpc: %w", err)
+	}
+	granted, err := accountresolver.New(c.SubjectRpc)
 	if err != nil {
 		return nil, fmt.Errorf("SubjectRpc: %w", err)
 	}
@@ -55,6 +62,7 @@ func NewServiceContext(ctx context.Context, c config.Config, etcd *discovery.Cli
 	known := subjects.NewCache(registry, c.Subjects)
 	etcd.OnSignal(subjects.Changed, known.Age)
 	s := New(db, images, known, limits(c))
+	s.Accounts = granted
 	if s.Audit, err = audit.Open(ctx, db, dicomschema.Name, c.Audit); err != nil {
 		return nil, errors.Join(err, images.Close(), db.Close())
 	}

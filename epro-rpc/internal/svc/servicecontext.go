@@ -11,12 +11,14 @@ import (
 	"clinsource/epro-rpc/eproschema"
 	"clinsource/epro-rpc/internal/config"
 	"clinsource/epro-rpc/internal/message"
+	"clinsource/internal/accounts"
 	"clinsource/internal/audit"
 	"clinsource/internal/auth"
 	"clinsource/internal/discovery"
 	"clinsource/internal/records"
 	"clinsource/internal/sqldb"
 	"clinsource/internal/subjects"
+	"clinsource/subject-rpc/accountresolver"
 	"clinsource/subject-rpc/subjectresolver"
 )
 
@@ -25,6 +27,7 @@ import (
 type ServiceContext struct {
 	Store    *records.Store
 	Subjects subjects.Resolver
+	Accounts *accounts.Cache // What the callers' accounts may do.
 	Audit    *audit.Log
 	stop     []func() error
 }
@@ -39,6 +42,10 @@ func NewServiceContext(ctx context.Context, c config.Config, etcd *discovery.Cli
 	if err != nil {
 		return nil, fmt.Errorf("SubjectRpc: %w", err)
 	}
+	granted, err := accountresolver.New(c.SubjectRpc)
+	if err != nil {
+		return nil, fmt.Errorf("SubjectRpc: %w", err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, openWithin)
 	defer cancel()
 	db, err := sqldb.Open(ctx, c.Place.Config(eproschema.Name), eproschema.Migrations())
@@ -48,6 +55,7 @@ func NewServiceContext(ctx context.Context, c config.Config, etcd *discovery.Cli
 	known := subjects.NewCache(registry, c.Subjects)
 	etcd.OnSignal(subjects.Changed, known.Age)
 	s := New(db, known)
+	s.Accounts = granted
 	if s.Audit, err = audit.Open(ctx, db, eproschema.Name, c.Audit); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}

@@ -324,6 +324,9 @@ func TestAccessIsAudited(t *testing.T) {
 			}
 			got = append(got, fmt.Sprintf("%s %s %s %s/%s v%d %d %s", action, kind, role, project, patient, version, n, actor))
 		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
 		want := []string{"grant grants admin trial/p1 v1 0 all", "list grants admin trial/ v0 1 all", "revoke grants admin trial/p1 v2 0 all", "disable accounts admin / v1 0 all"}
 		if !slices.Equal(got, want) {
 			t.Errorf("audit rows %q", got)

@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"time"
 
+	"clinsource/internal/accounts"
 	"clinsource/internal/audit"
 	"clinsource/internal/auth"
 	"clinsource/internal/discovery"
 	"clinsource/internal/sqldb"
 	"clinsource/internal/subjects"
+	"clinsource/subject-rpc/accountresolver"
 	"clinsource/subject-rpc/subjectresolver"
 	"clinsource/vitals-rpc/internal/config"
 	"clinsource/vitals-rpc/internal/message"
@@ -24,6 +26,7 @@ import (
 type ServiceContext struct {
 	Store    *store.Store
 	Subjects subjects.Resolver
+	Accounts *accounts.Cache // What the callers' accounts may do.
 	Audit    *audit.Log
 	stop     []func() error
 }
@@ -38,6 +41,10 @@ func NewServiceContext(ctx context.Context, c config.Config, etcd *discovery.Cli
 	if err != nil {
 		return nil, fmt.Errorf("SubjectRpc: %w", err)
 	}
+	granted, err := accountresolver.New(c.SubjectRpc)
+	if err != nil {
+		return nil, fmt.Errorf("SubjectRpc: %w", err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, openWithin)
 	defer cancel()
 	db, err := sqldb.Open(ctx, c.Place.Config(vitalsschema.Name), vitalsschema.Migrations())
@@ -47,6 +54,7 @@ func NewServiceContext(ctx context.Context, c config.Config, etcd *discovery.Cli
 	known := subjects.NewCache(registry, c.Subjects)
 	etcd.OnSignal(subjects.Changed, known.Age)
 	s := New(db, known)
+	s.Accounts = granted
 	if s.Audit, err = audit.Open(ctx, db, vitalsschema.Name, c.Audit); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
