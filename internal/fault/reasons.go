@@ -31,6 +31,7 @@ const (
 	ReasonMethodNotAllowed = "METHOD_NOT_ALLOWED"
 	ReasonIDTaken          = "ID_TAKEN"
 	ReasonWithdrawn        = "SUBJECT_WITHDRAWN"
+	ReasonConsentWithdrawn = "CONSENT_WITHDRAWN"
 	ReasonVoided           = "RECORD_VOIDED"
 	ReasonNoDeadline       = "NO_DEADLINE"
 	ReasonStorageFull      = "STORAGE_FULL"
@@ -85,6 +86,7 @@ var Reasons = map[string]Explanation{
 	ReasonMethodNotAllowed: {"The path does not take this method", "方法不允许", "The Allow header lists the methods that this path takes.", "该路径不支持此方法，请参阅 Allow 头。"},
 	ReasonIDTaken:          {"The id holds other content", "标识已被占用", "A record with this id exists and its content differs. Read it; use a new id for new content.", "该标识已存在且内容不同；请先读取，新内容请使用新标识。"},
 	ReasonWithdrawn:        {"The subject has withdrawn", "受试者已退出", "The data is dated at or after the subject's withdrawal and may not be taken.", "数据时间在受试者退出之后，不予接收。"},
+	ReasonConsentWithdrawn: {"Consent to this was withdrawn", "知情同意已撤回", "The data is dated while the subject's consent to this purpose was withdrawn and may not be taken. What was measured before stays; after a consent anew, what is measured from then on is taken.", "数据时间处于受试者撤回该用途知情同意期间，不予接收；此前的数据保留，重新同意之后的数据可以接收。"},
 	ReasonVoided:           {"The record is voided", "记录已作废", "A voided record cannot be corrected any more; its versions stay readable. Send what is true as a new record, with a new client_record_id.", "记录已作废，不能再更正，其各版本仍可读取；请使用新的 client_record_id 提交正确的记录。"},
 	ReasonNoDeadline:       {"The call has no deadline", "调用没有截止时间", "Every call needs a deadline; set one (grpc-timeout) and call again.", "每次调用都必须设置截止时间。"},
 	ReasonStorageFull:      {"The storage is full", "存储空间已满", "Nothing was stored. An operator makes room; then send again.", "存储空间已满，未保存任何内容；请稍后重试。"},

@@ -71,7 +71,7 @@ func (s *Store) RecheckOnce(ctx context.Context, r subjects.Resolver) error {
 			errs = append(errs, err)
 			continue
 		}
-		right := err == nil && place.Project == u.project && place.Site == u.site && place.RefuseAfter(u.at, "") == nil
+		right := err == nil && place.Project == u.project && place.Site == u.site && place.Refuse(s.kind, u.at, "") == nil
 		if err := s.settle(ctx, u, right); err != nil {
 			return errors.Join(append(errs, err)...)
 		}

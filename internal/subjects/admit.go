@@ -2,7 +2,6 @@ package subjects
 
 import (
 	"context"
-	"time"
 
 	"clinsource/internal/auth"
 	"clinsource/internal/fault"
@@ -70,13 +69,4 @@ func InProject(ctx context.Context, do auth.Action, what auth.Kind, project stri
 	default:
 		return scope, fault.Denied(fault.ReasonRoleForbids, "the role in this project does not allow to "+string(do)+" "+string(what))
 	}
-}
-
-// RefuseAfter answers FailedPrecondition for what is dated at or after the
-// subject's withdrawal.
-func (p Place) RefuseAfter(at time.Time, field string) error {
-	if p.Withdrawn.IsZero() || at.Before(p.Withdrawn) {
-		return nil
-	}
-	return fault.Precondition(fault.ReasonWithdrawn, field+" is at or after the subject's withdrawal: this may not be taken")
 }

@@ -28,6 +28,7 @@ import (
 type Place struct {
 	Project, Site string
 	Withdrawn     time.Time // Zero if enrolled.
+	Consents      *Consents // nil if nothing was withdrawn.
 	Stale         bool      // The last known answer, while the registry is away.
 }
 
@@ -204,5 +205,14 @@ func placeOf(r *subjectpb.ResolveSubjectResponse) Place {
 	if r.GetState() == subjectpb.SubjectState_WITHDRAWN {
 		p.Withdrawn = r.GetWithdrawalTime().AsTime()
 	}
+	var gaps []Gap
+	for _, g := range r.GetConsentGaps() {
+		gap := Gap{Purpose: g.GetPurpose(), From: g.GetFromTime().AsTime()}
+		if g.GetUntilTime() != nil {
+			gap.Until = g.GetUntilTime().AsTime()
+		}
+		gaps = append(gaps, gap)
+	}
+	p.Consents = NewConsents(gaps)
 	return p
 }

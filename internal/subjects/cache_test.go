@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"clinsource/internal/auth"
 	"clinsource/internal/fault"
 	"clinsource/internal/subjects"
 	subjectpb "clinsource/proto/subject"
@@ -272,13 +273,13 @@ func TestWithdrawalIsPartOfThePlace(t *testing.T) {
 		withdrawn.Add(-time.Microsecond): false, withdrawn: true, withdrawn.Add(time.Nanosecond): true, withdrawn.AddDate(1, 0, 0): true,
 		withdrawn.In(time.FixedZone("", 3600)): true, {}: false,
 	} {
-		err := place.RefuseAfter(at, "measurement_time")
+		err := place.Refuse(auth.Vitals, at, "measurement_time")
 		if refused {
 			isFault(t, err, codes.FailedPrecondition, fault.ReasonWithdrawn)
 		} else if err != nil {
 			t.Errorf("%v is refused: %v", at, err)
 		}
-		if (home.RefuseAfter(at, "measurement_time")) != nil {
+		if (home.Refuse(auth.Vitals, at, "measurement_time")) != nil {
 			t.Errorf("%v of an enrolled subject is refused", at)
 		}
 	}

@@ -278,3 +278,11 @@ func (f medicationFake) VoidMedication(context.Context, *recordpb.VoidRecordRequ
 func (f medicationFake) ListMedicationVersions(context.Context, *recordpb.ListRecordVersionsRequest, ...grpc.CallOption) (*medicationpb.ListMedicationVersionsResponse, error) {
 	return full[*medicationpb.ListMedicationVersionsResponse](f.err)
 }
+
+func (f subjectFake) RecordConsent(context.Context, *subjectpb.RecordConsentRequest, ...grpc.CallOption) (*subjectpb.RecordConsentResponse, error) {
+	return full[*subjectpb.RecordConsentResponse](f.err)
+}
+
+func (f subjectFake) ListConsents(context.Context, *subjectpb.ListConsentsRequest, ...grpc.CallOption) (*subjectpb.ListConsentsResponse, error) {
+	return full[*subjectpb.ListConsentsResponse](f.err)
+}

@@ -222,6 +222,7 @@ var requests = map[string]request{
 	"disableAccount":      {body: `{}`},
 	"takeEmergencyAccess": {body: `{"reason":"brought in unconscious"}`},
 	"enableAccount":       {body: `{"reason":"back"}`},
+	"recordConsent":       {body: `{"purpose":"trial","state":"CONSENT_GIVEN","form_version":"3.1","consent_time":"2026-05-11T09:10:00+02:00"}`},
 	"uploadVitals":        {body: `{"measurement_time":"2026-06-01T08:30:00+02:00","heart_rate":{"beats_per_minute":64}}`},
 	"amendVitals":         {body: `{"base_version":1,"reason":"misread","heart_rate":{"beats_per_minute":65},"body_weight":null}`},
 	"voidVitals":          {body: voidBody},
@@ -286,7 +287,7 @@ func TestAnswersAreTheContracts(t *testing.T) {
 			want = http.StatusMovedPermanently
 		case "continueUpload", "abortUpload":
 			want = http.StatusNoContent
-		case "createGrant", "takeEmergencyAccess", "disableAccount", "enableAccount", "createProject", "createSite", "createSubject", "withdrawSubject", "uploadVitals", "uploadImage", "createUpload", "submitReport", "recordMedication":
+		case "createGrant", "takeEmergencyAccess", "disableAccount", "enableAccount", "createProject", "createSite", "createSubject", "withdrawSubject", "recordConsent", "uploadVitals", "uploadImage", "createUpload", "submitReport", "recordMedication":
 			want = http.StatusCreated
 		}
 		if status != want {

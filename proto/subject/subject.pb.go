@@ -76,6 +76,56 @@ func (SubjectState) EnumDescriptor() ([]byte, []int) {
 	return file_proto_subject_subject_proto_rawDescGZIP(), []int{0}
 }
 
+// What an entry says.
+type ConsentState int32
+
+const (
+	ConsentState_CONSENT_STATE_UNSPECIFIED ConsentState = 0 // Refused.
+	ConsentState_CONSENT_GIVEN             ConsentState = 1 // The subject consents from then on.
+	ConsentState_CONSENT_WITHDRAWN         ConsentState = 2 // The consent is withdrawn from then on.
+)
+
+// Enum value maps for ConsentState.
+var (
+	ConsentState_name = map[int32]string{
+		0: "CONSENT_STATE_UNSPECIFIED",
+		1: "CONSENT_GIVEN",
+		2: "CONSENT_WITHDRAWN",
+	}
+	ConsentState_value = map[string]int32{
+		"CONSENT_STATE_UNSPECIFIED": 0,
+		"CONSENT_GIVEN":             1,
+		"CONSENT_WITHDRAWN":         2,
+	}
+)
+
+func (x ConsentState) Enum() *ConsentState {
+	p := new(ConsentState)
+	*p = x
+	return p
+}
+
+func (x ConsentState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ConsentState) Descriptor() protoreflect.EnumDescriptor {
+	return file_proto_subject_subject_proto_enumTypes[1].Descriptor()
+}
+
+func (ConsentState) Type() protoreflect.EnumType {
+	return &file_proto_subject_subject_proto_enumTypes[1]
+}
+
+func (x ConsentState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ConsentState.Descriptor instead.
+func (ConsentState) EnumDescriptor() ([]byte, []int) {
+	return file_proto_subject_subject_proto_rawDescGZIP(), []int{1}
+}
+
 // A trial.
 type Project struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1401,6 +1451,7 @@ type ResolveSubjectResponse struct {
 	SiteId         string                 `protobuf:"bytes,2,opt,name=site_id,json=siteId,proto3" json:"site_id,omitempty"`                         // The site.
 	State          SubjectState           `protobuf:"varint,3,opt,name=state,proto3,enum=subject.SubjectState" json:"state,omitempty"`              // Where the subject stands.
 	WithdrawalTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=withdrawal_time,json=withdrawalTime,proto3" json:"withdrawal_time,omitempty"` // Only if WITHDRAWN.
+	ConsentGaps    []*ConsentGap          `protobuf:"bytes,5,rep,name=consent_gaps,json=consentGaps,proto3" json:"consent_gaps,omitempty"`          // When consents were withdrawn; none if no consent was ever recorded.
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1461,6 +1512,459 @@ func (x *ResolveSubjectResponse) GetWithdrawalTime() *timestamppb.Timestamp {
 		return x.WithdrawalTime
 	}
 	return nil
+}
+
+func (x *ResolveSubjectResponse) GetConsentGaps() []*ConsentGap {
+	if x != nil {
+		return x.ConsentGaps
+	}
+	return nil
+}
+
+// A time during which consent to a purpose was withdrawn.
+type ConsentGap struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Purpose       string                 `protobuf:"bytes,1,opt,name=purpose,proto3" json:"purpose,omitempty"`                      // The purpose.
+	FromTime      *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=from_time,json=fromTime,proto3" json:"from_time,omitempty"`    // The withdrawal; what is dated then is refused already.
+	UntilTime     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until_time,json=untilTime,proto3" json:"until_time,omitempty"` // The next consent, which is no part of it; absent: it lasts.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsentGap) Reset() {
+	*x = ConsentGap{}
+	mi := &file_proto_subject_subject_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsentGap) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsentGap) ProtoMessage() {}
+
+func (x *ConsentGap) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_subject_subject_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsentGap.ProtoReflect.Descriptor instead.
+func (*ConsentGap) Descriptor() ([]byte, []int) {
+	return file_proto_subject_subject_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ConsentGap) GetPurpose() string {
+	if x != nil {
+		return x.Purpose
+	}
+	return ""
+}
+
+func (x *ConsentGap) GetFromTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FromTime
+	}
+	return nil
+}
+
+func (x *ConsentGap) GetUntilTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UntilTime
+	}
+	return nil
+}
+
+// One entry of a subject's consents.
+type Consent struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	PatientId      string                 `protobuf:"bytes,1,opt,name=patient_id,json=patientId,proto3" json:"patient_id,omitempty"`                  // The subject.
+	ProjectId      string                 `protobuf:"bytes,2,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`                  // The project.
+	Purpose        string                 `protobuf:"bytes,3,opt,name=purpose,proto3" json:"purpose,omitempty"`                                       // trial, images, epro or future-research.
+	State          ConsentState           `protobuf:"varint,4,opt,name=state,proto3,enum=subject.ConsentState" json:"state,omitempty"`                // Given or withdrawn.
+	FormVersion    string                 `protobuf:"bytes,5,opt,name=form_version,json=formVersion,proto3" json:"form_version,omitempty"`            // Version of the consent form that was signed.
+	ConsentTime    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=consent_time,json=consentTime,proto3" json:"consent_time,omitempty"`            // As of when.
+	SourceTimeText string                 `protobuf:"bytes,7,opt,name=source_time_text,json=sourceTimeText,proto3" json:"source_time_text,omitempty"` // That time as the source wrote it.
+	Actor          string                 `protobuf:"bytes,8,opt,name=actor,proto3" json:"actor,omitempty"`                                           // Who recorded it: the token's subject, a pseudonym.
+	ReceivedTime   *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=received_time,json=receivedTime,proto3" json:"received_time,omitempty"`         // When clinsource stored it.
+	Current        bool                   `protobuf:"varint,10,opt,name=current,proto3" json:"current,omitempty"`                                     // The newest of its purpose.
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Consent) Reset() {
+	*x = Consent{}
+	mi := &file_proto_subject_subject_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Consent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Consent) ProtoMessage() {}
+
+func (x *Consent) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_subject_subject_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Consent.ProtoReflect.Descriptor instead.
+func (*Consent) Descriptor() ([]byte, []int) {
+	return file_proto_subject_subject_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Consent) GetPatientId() string {
+	if x != nil {
+		return x.PatientId
+	}
+	return ""
+}
+
+func (x *Consent) GetProjectId() string {
+	if x != nil {
+		return x.ProjectId
+	}
+	return ""
+}
+
+func (x *Consent) GetPurpose() string {
+	if x != nil {
+		return x.Purpose
+	}
+	return ""
+}
+
+func (x *Consent) GetState() ConsentState {
+	if x != nil {
+		return x.State
+	}
+	return ConsentState_CONSENT_STATE_UNSPECIFIED
+}
+
+func (x *Consent) GetFormVersion() string {
+	if x != nil {
+		return x.FormVersion
+	}
+	return ""
+}
+
+func (x *Consent) GetConsentTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ConsentTime
+	}
+	return nil
+}
+
+func (x *Consent) GetSourceTimeText() string {
+	if x != nil {
+		return x.SourceTimeText
+	}
+	return ""
+}
+
+func (x *Consent) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *Consent) GetReceivedTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReceivedTime
+	}
+	return nil
+}
+
+func (x *Consent) GetCurrent() bool {
+	if x != nil {
+		return x.Current
+	}
+	return false
+}
+
+// A consent, or its withdrawal.
+type RecordConsentRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId      string                 `protobuf:"bytes,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`                  // Required.
+	PatientId      string                 `protobuf:"bytes,2,opt,name=patient_id,json=patientId,proto3" json:"patient_id,omitempty"`                  // Required.
+	Purpose        string                 `protobuf:"bytes,3,opt,name=purpose,proto3" json:"purpose,omitempty"`                                       // Required: trial (all data), images, epro (reports) or future-research (nothing that is taken).
+	State          ConsentState           `protobuf:"varint,4,opt,name=state,proto3,enum=subject.ConsentState" json:"state,omitempty"`                // Required: given or withdrawn.
+	FormVersion    string                 `protobuf:"bytes,5,opt,name=form_version,json=formVersion,proto3" json:"form_version,omitempty"`            // Version of the consent form, at most 64 bytes; needed where consent is given.
+	ConsentTime    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=consent_time,json=consentTime,proto3" json:"consent_time,omitempty"`            // Required (or source_time_text): not more than 5 min in the future.
+	SourceTimeText string                 `protobuf:"bytes,7,opt,name=source_time_text,json=sourceTimeText,proto3" json:"source_time_text,omitempty"` // Optional: that time as the source wrote it, RFC 3339 with offset.
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *RecordConsentRequest) Reset() {
+	*x = RecordConsentRequest{}
+	mi := &file_proto_subject_subject_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordConsentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordConsentRequest) ProtoMessage() {}
+
+func (x *RecordConsentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_subject_subject_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordConsentRequest.ProtoReflect.Descriptor instead.
+func (*RecordConsentRequest) Descriptor() ([]byte, []int) {
+	return file_proto_subject_subject_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *RecordConsentRequest) GetProjectId() string {
+	if x != nil {
+		return x.ProjectId
+	}
+	return ""
+}
+
+func (x *RecordConsentRequest) GetPatientId() string {
+	if x != nil {
+		return x.PatientId
+	}
+	return ""
+}
+
+func (x *RecordConsentRequest) GetPurpose() string {
+	if x != nil {
+		return x.Purpose
+	}
+	return ""
+}
+
+func (x *RecordConsentRequest) GetState() ConsentState {
+	if x != nil {
+		return x.State
+	}
+	return ConsentState_CONSENT_STATE_UNSPECIFIED
+}
+
+func (x *RecordConsentRequest) GetFormVersion() string {
+	if x != nil {
+		return x.FormVersion
+	}
+	return ""
+}
+
+func (x *RecordConsentRequest) GetConsentTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ConsentTime
+	}
+	return nil
+}
+
+func (x *RecordConsentRequest) GetSourceTimeText() string {
+	if x != nil {
+		return x.SourceTimeText
+	}
+	return ""
+}
+
+// What became of it.
+type RecordConsentResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Consent       *Consent               `protobuf:"bytes,1,opt,name=consent,proto3" json:"consent,omitempty"`  // As stored.
+	Created       bool                   `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"` // False: it was there already (a resend).
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordConsentResponse) Reset() {
+	*x = RecordConsentResponse{}
+	mi := &file_proto_subject_subject_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordConsentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordConsentResponse) ProtoMessage() {}
+
+func (x *RecordConsentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_subject_subject_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordConsentResponse.ProtoReflect.Descriptor instead.
+func (*RecordConsentResponse) Descriptor() ([]byte, []int) {
+	return file_proto_subject_subject_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *RecordConsentResponse) GetConsent() *Consent {
+	if x != nil {
+		return x.Consent
+	}
+	return nil
+}
+
+func (x *RecordConsentResponse) GetCreated() bool {
+	if x != nil {
+		return x.Created
+	}
+	return false
+}
+
+// Whose consents.
+type ListConsentsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId     string                 `protobuf:"bytes,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"` // Required.
+	PatientId     string                 `protobuf:"bytes,2,opt,name=patient_id,json=patientId,proto3" json:"patient_id,omitempty"` // Required.
+	PageSize      int32                  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`   // 0 = 50, at most 1000.
+	PageToken     string                 `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"` // From the answer before.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListConsentsRequest) Reset() {
+	*x = ListConsentsRequest{}
+	mi := &file_proto_subject_subject_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListConsentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListConsentsRequest) ProtoMessage() {}
+
+func (x *ListConsentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_subject_subject_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListConsentsRequest.ProtoReflect.Descriptor instead.
+func (*ListConsentsRequest) Descriptor() ([]byte, []int) {
+	return file_proto_subject_subject_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListConsentsRequest) GetProjectId() string {
+	if x != nil {
+		return x.ProjectId
+	}
+	return ""
+}
+
+func (x *ListConsentsRequest) GetPatientId() string {
+	if x != nil {
+		return x.PatientId
+	}
+	return ""
+}
+
+func (x *ListConsentsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListConsentsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// One page of entries, newest first.
+type ListConsentsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Consents      []*Consent             `protobuf:"bytes,1,rep,name=consents,proto3" json:"consents,omitempty"`                                  // The entries.
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"` // Empty on the last page.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListConsentsResponse) Reset() {
+	*x = ListConsentsResponse{}
+	mi := &file_proto_subject_subject_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListConsentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListConsentsResponse) ProtoMessage() {}
+
+func (x *ListConsentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_subject_subject_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListConsentsResponse.ProtoReflect.Descriptor instead.
+func (*ListConsentsResponse) Descriptor() ([]byte, []int) {
+	return file_proto_subject_subject_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ListConsentsResponse) GetConsents() []*Consent {
+	if x != nil {
+		return x.Consents
+	}
+	return nil
+}
+
+func (x *ListConsentsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
 }
 
 var File_proto_subject_subject_proto protoreflect.FileDescriptor
@@ -1576,17 +2080,66 @@ const file_proto_subject_subject_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"6\n" +
 	"\x15ResolveSubjectRequest\x12\x1d\n" +
 	"\n" +
-	"patient_id\x18\x01 \x01(\tR\tpatientId\"\xc2\x01\n" +
+	"patient_id\x18\x01 \x01(\tR\tpatientId\"\xfa\x01\n" +
 	"\x16ResolveSubjectResponse\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x01 \x01(\tR\tprojectId\x12\x17\n" +
 	"\asite_id\x18\x02 \x01(\tR\x06siteId\x12+\n" +
 	"\x05state\x18\x03 \x01(\x0e2\x15.subject.SubjectStateR\x05state\x12C\n" +
-	"\x0fwithdrawal_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x0ewithdrawalTime*J\n" +
+	"\x0fwithdrawal_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x0ewithdrawalTime\x126\n" +
+	"\fconsent_gaps\x18\x05 \x03(\v2\x13.subject.ConsentGapR\vconsentGaps\"\x9a\x01\n" +
+	"\n" +
+	"ConsentGap\x12\x18\n" +
+	"\apurpose\x18\x01 \x01(\tR\apurpose\x127\n" +
+	"\tfrom_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bfromTime\x129\n" +
+	"\n" +
+	"until_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tuntilTime\"\x8b\x03\n" +
+	"\aConsent\x12\x1d\n" +
+	"\n" +
+	"patient_id\x18\x01 \x01(\tR\tpatientId\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x02 \x01(\tR\tprojectId\x12\x18\n" +
+	"\apurpose\x18\x03 \x01(\tR\apurpose\x12+\n" +
+	"\x05state\x18\x04 \x01(\x0e2\x15.subject.ConsentStateR\x05state\x12!\n" +
+	"\fform_version\x18\x05 \x01(\tR\vformVersion\x12=\n" +
+	"\fconsent_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\vconsentTime\x12(\n" +
+	"\x10source_time_text\x18\a \x01(\tR\x0esourceTimeText\x12\x14\n" +
+	"\x05actor\x18\b \x01(\tR\x05actor\x12?\n" +
+	"\rreceived_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\freceivedTime\x12\x18\n" +
+	"\acurrent\x18\n" +
+	" \x01(\bR\acurrent\"\xa7\x02\n" +
+	"\x14RecordConsentRequest\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\tR\tprojectId\x12\x1d\n" +
+	"\n" +
+	"patient_id\x18\x02 \x01(\tR\tpatientId\x12\x18\n" +
+	"\apurpose\x18\x03 \x01(\tR\apurpose\x12+\n" +
+	"\x05state\x18\x04 \x01(\x0e2\x15.subject.ConsentStateR\x05state\x12!\n" +
+	"\fform_version\x18\x05 \x01(\tR\vformVersion\x12=\n" +
+	"\fconsent_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\vconsentTime\x12(\n" +
+	"\x10source_time_text\x18\a \x01(\tR\x0esourceTimeText\"]\n" +
+	"\x15RecordConsentResponse\x12*\n" +
+	"\aconsent\x18\x01 \x01(\v2\x10.subject.ConsentR\aconsent\x12\x18\n" +
+	"\acreated\x18\x02 \x01(\bR\acreated\"\x8f\x01\n" +
+	"\x13ListConsentsRequest\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\tR\tprojectId\x12\x1d\n" +
+	"\n" +
+	"patient_id\x18\x02 \x01(\tR\tpatientId\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"l\n" +
+	"\x14ListConsentsResponse\x12,\n" +
+	"\bconsents\x18\x01 \x03(\v2\x10.subject.ConsentR\bconsents\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*J\n" +
 	"\fSubjectState\x12\x1d\n" +
 	"\x19SUBJECT_STATE_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bENROLLED\x10\x01\x12\r\n" +
-	"\tWITHDRAWN\x10\x022\xd1\x05\n" +
+	"\tWITHDRAWN\x10\x02*W\n" +
+	"\fConsentState\x12\x1d\n" +
+	"\x19CONSENT_STATE_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rCONSENT_GIVEN\x10\x01\x12\x15\n" +
+	"\x11CONSENT_WITHDRAWN\x10\x022\xee\x06\n" +
 	"\x0eSubjectService\x12N\n" +
 	"\rCreateProject\x12\x1d.subject.CreateProjectRequest\x1a\x1e.subject.CreateProjectResponse\x12K\n" +
 	"\fListProjects\x12\x1c.subject.ListProjectsRequest\x1a\x1d.subject.ListProjectsResponse\x12E\n" +
@@ -1597,7 +2150,9 @@ const file_proto_subject_subject_proto_rawDesc = "" +
 	"\n" +
 	"GetSubject\x12\x1a.subject.GetSubjectRequest\x1a\x1b.subject.GetSubjectResponse\x12K\n" +
 	"\fListSubjects\x12\x1c.subject.ListSubjectsRequest\x1a\x1d.subject.ListSubjectsResponse\x12T\n" +
-	"\x0fWithdrawSubject\x12\x1f.subject.WithdrawSubjectRequest\x1a .subject.WithdrawSubjectResponse\x12]\n" +
+	"\x0fWithdrawSubject\x12\x1f.subject.WithdrawSubjectRequest\x1a .subject.WithdrawSubjectResponse\x12N\n" +
+	"\rRecordConsent\x12\x1d.subject.RecordConsentRequest\x1a\x1e.subject.RecordConsentResponse\x12K\n" +
+	"\fListConsents\x12\x1c.subject.ListConsentsRequest\x1a\x1d.subject.ListConsentsResponse\x12]\n" +
 	"\x12GetSubjectsSummary\x12\".subject.GetSubjectsSummaryRequest\x1a#.subject.GetSubjectsSummaryResponse2d\n" +
 	"\x0fSubjectResolver\x12Q\n" +
 	"\x0eResolveSubject\x12\x1e.subject.ResolveSubjectRequest\x1a\x1f.subject.ResolveSubjectResponseB\x1aZ\x18clinsource/proto/subjectb\x06proto3"
@@ -1614,82 +2169,103 @@ func file_proto_subject_subject_proto_rawDescGZIP() []byte {
 	return file_proto_subject_subject_proto_rawDescData
 }
 
-var file_proto_subject_subject_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_proto_subject_subject_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_proto_subject_subject_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_proto_subject_subject_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_proto_subject_subject_proto_goTypes = []any{
 	(SubjectState)(0),                  // 0: subject.SubjectState
-	(*Project)(nil),                    // 1: subject.Project
-	(*Site)(nil),                       // 2: subject.Site
-	(*Subject)(nil),                    // 3: subject.Subject
-	(*CreateProjectRequest)(nil),       // 4: subject.CreateProjectRequest
-	(*CreateProjectResponse)(nil),      // 5: subject.CreateProjectResponse
-	(*ListProjectsRequest)(nil),        // 6: subject.ListProjectsRequest
-	(*ListProjectsResponse)(nil),       // 7: subject.ListProjectsResponse
-	(*CreateSiteRequest)(nil),          // 8: subject.CreateSiteRequest
-	(*CreateSiteResponse)(nil),         // 9: subject.CreateSiteResponse
-	(*ListSitesRequest)(nil),           // 10: subject.ListSitesRequest
-	(*ListSitesResponse)(nil),          // 11: subject.ListSitesResponse
-	(*CreateSubjectRequest)(nil),       // 12: subject.CreateSubjectRequest
-	(*CreateSubjectResponse)(nil),      // 13: subject.CreateSubjectResponse
-	(*GetSubjectRequest)(nil),          // 14: subject.GetSubjectRequest
-	(*GetSubjectResponse)(nil),         // 15: subject.GetSubjectResponse
-	(*ListSubjectsRequest)(nil),        // 16: subject.ListSubjectsRequest
-	(*ListSubjectsResponse)(nil),       // 17: subject.ListSubjectsResponse
-	(*WithdrawSubjectRequest)(nil),     // 18: subject.WithdrawSubjectRequest
-	(*WithdrawSubjectResponse)(nil),    // 19: subject.WithdrawSubjectResponse
-	(*GetSubjectsSummaryRequest)(nil),  // 20: subject.GetSubjectsSummaryRequest
-	(*GetSubjectsSummaryResponse)(nil), // 21: subject.GetSubjectsSummaryResponse
-	(*ResolveSubjectRequest)(nil),      // 22: subject.ResolveSubjectRequest
-	(*ResolveSubjectResponse)(nil),     // 23: subject.ResolveSubjectResponse
-	nil,                                // 24: subject.GetSubjectsSummaryResponse.SubjectsPerSiteEntry
-	(*timestamppb.Timestamp)(nil),      // 25: google.protobuf.Timestamp
+	(ConsentState)(0),                  // 1: subject.ConsentState
+	(*Project)(nil),                    // 2: subject.Project
+	(*Site)(nil),                       // 3: subject.Site
+	(*Subject)(nil),                    // 4: subject.Subject
+	(*CreateProjectRequest)(nil),       // 5: subject.CreateProjectRequest
+	(*CreateProjectResponse)(nil),      // 6: subject.CreateProjectResponse
+	(*ListProjectsRequest)(nil),        // 7: subject.ListProjectsRequest
+	(*ListProjectsResponse)(nil),       // 8: subject.ListProjectsResponse
+	(*CreateSiteRequest)(nil),          // 9: subject.CreateSiteRequest
+	(*CreateSiteResponse)(nil),         // 10: subject.CreateSiteResponse
+	(*ListSitesRequest)(nil),           // 11: subject.ListSitesRequest
+	(*ListSitesResponse)(nil),          // 12: subject.ListSitesResponse
+	(*CreateSubjectRequest)(nil),       // 13: subject.CreateSubjectRequest
+	(*CreateSubjectResponse)(nil),      // 14: subject.CreateSubjectResponse
+	(*GetSubjectRequest)(nil),          // 15: subject.GetSubjectRequest
+	(*GetSubjectResponse)(nil),         // 16: subject.GetSubjectResponse
+	(*ListSubjectsRequest)(nil),        // 17: subject.ListSubjectsRequest
+	(*ListSubjectsResponse)(nil),       // 18: subject.ListSubjectsResponse
+	(*WithdrawSubjectRequest)(nil),     // 19: subject.WithdrawSubjectRequest
+	(*WithdrawSubjectResponse)(nil),    // 20: subject.WithdrawSubjectResponse
+	(*GetSubjectsSummaryRequest)(nil),  // 21: subject.GetSubjectsSummaryRequest
+	(*GetSubjectsSummaryResponse)(nil), // 22: subject.GetSubjectsSummaryResponse
+	(*ResolveSubjectRequest)(nil),      // 23: subject.ResolveSubjectRequest
+	(*ResolveSubjectResponse)(nil),     // 24: subject.ResolveSubjectResponse
+	(*ConsentGap)(nil),                 // 25: subject.ConsentGap
+	(*Consent)(nil),                    // 26: subject.Consent
+	(*RecordConsentRequest)(nil),       // 27: subject.RecordConsentRequest
+	(*RecordConsentResponse)(nil),      // 28: subject.RecordConsentResponse
+	(*ListConsentsRequest)(nil),        // 29: subject.ListConsentsRequest
+	(*ListConsentsResponse)(nil),       // 30: subject.ListConsentsResponse
+	nil,                                // 31: subject.GetSubjectsSummaryResponse.SubjectsPerSiteEntry
+	(*timestamppb.Timestamp)(nil),      // 32: google.protobuf.Timestamp
 }
 var file_proto_subject_subject_proto_depIdxs = []int32{
-	25, // 0: subject.Project.received_time:type_name -> google.protobuf.Timestamp
-	25, // 1: subject.Site.received_time:type_name -> google.protobuf.Timestamp
+	32, // 0: subject.Project.received_time:type_name -> google.protobuf.Timestamp
+	32, // 1: subject.Site.received_time:type_name -> google.protobuf.Timestamp
 	0,  // 2: subject.Subject.state:type_name -> subject.SubjectState
-	25, // 3: subject.Subject.withdrawal_time:type_name -> google.protobuf.Timestamp
-	25, // 4: subject.Subject.received_time:type_name -> google.protobuf.Timestamp
-	1,  // 5: subject.CreateProjectResponse.project:type_name -> subject.Project
-	1,  // 6: subject.ListProjectsResponse.projects:type_name -> subject.Project
-	2,  // 7: subject.CreateSiteResponse.site:type_name -> subject.Site
-	2,  // 8: subject.ListSitesResponse.sites:type_name -> subject.Site
-	3,  // 9: subject.CreateSubjectResponse.subject:type_name -> subject.Subject
-	3,  // 10: subject.GetSubjectResponse.subject:type_name -> subject.Subject
-	3,  // 11: subject.ListSubjectsResponse.subjects:type_name -> subject.Subject
-	25, // 12: subject.WithdrawSubjectRequest.withdrawal_time:type_name -> google.protobuf.Timestamp
-	3,  // 13: subject.WithdrawSubjectResponse.subject:type_name -> subject.Subject
-	1,  // 14: subject.GetSubjectsSummaryResponse.project:type_name -> subject.Project
-	24, // 15: subject.GetSubjectsSummaryResponse.subjects_per_site:type_name -> subject.GetSubjectsSummaryResponse.SubjectsPerSiteEntry
-	3,  // 16: subject.GetSubjectsSummaryResponse.subject:type_name -> subject.Subject
-	25, // 17: subject.GetSubjectsSummaryResponse.newest_time:type_name -> google.protobuf.Timestamp
+	32, // 3: subject.Subject.withdrawal_time:type_name -> google.protobuf.Timestamp
+	32, // 4: subject.Subject.received_time:type_name -> google.protobuf.Timestamp
+	2,  // 5: subject.CreateProjectResponse.project:type_name -> subject.Project
+	2,  // 6: subject.ListProjectsResponse.projects:type_name -> subject.Project
+	3,  // 7: subject.CreateSiteResponse.site:type_name -> subject.Site
+	3,  // 8: subject.ListSitesResponse.sites:type_name -> subject.Site
+	4,  // 9: subject.CreateSubjectResponse.subject:type_name -> subject.Subject
+	4,  // 10: subject.GetSubjectResponse.subject:type_name -> subject.Subject
+	4,  // 11: subject.ListSubjectsResponse.subjects:type_name -> subject.Subject
+	32, // 12: subject.WithdrawSubjectRequest.withdrawal_time:type_name -> google.protobuf.Timestamp
+	4,  // 13: subject.WithdrawSubjectResponse.subject:type_name -> subject.Subject
+	2,  // 14: subject.GetSubjectsSummaryResponse.project:type_name -> subject.Project
+	31, // 15: subject.GetSubjectsSummaryResponse.subjects_per_site:type_name -> subject.GetSubjectsSummaryResponse.SubjectsPerSiteEntry
+	4,  // 16: subject.GetSubjectsSummaryResponse.subject:type_name -> subject.Subject
+	32, // 17: subject.GetSubjectsSummaryResponse.newest_time:type_name -> google.protobuf.Timestamp
 	0,  // 18: subject.ResolveSubjectResponse.state:type_name -> subject.SubjectState
-	25, // 19: subject.ResolveSubjectResponse.withdrawal_time:type_name -> google.protobuf.Timestamp
-	4,  // 20: subject.SubjectService.CreateProject:input_type -> subject.CreateProjectRequest
-	6,  // 21: subject.SubjectService.ListProjects:input_type -> subject.ListProjectsRequest
-	8,  // 22: subject.SubjectService.CreateSite:input_type -> subject.CreateSiteRequest
-	10, // 23: subject.SubjectService.ListSites:input_type -> subject.ListSitesRequest
-	12, // 24: subject.SubjectService.CreateSubject:input_type -> subject.CreateSubjectRequest
-	14, // 25: subject.SubjectService.GetSubject:input_type -> subject.GetSubjectRequest
-	16, // 26: subject.SubjectService.ListSubjects:input_type -> subject.ListSubjectsRequest
-	18, // 27: subject.SubjectService.WithdrawSubject:input_type -> subject.WithdrawSubjectRequest
-	20, // 28: subject.SubjectService.GetSubjectsSummary:input_type -> subject.GetSubjectsSummaryRequest
-	22, // 29: subject.SubjectResolver.ResolveSubject:input_type -> subject.ResolveSubjectRequest
-	5,  // 30: subject.SubjectService.CreateProject:output_type -> subject.CreateProjectResponse
-	7,  // 31: subject.SubjectService.ListProjects:output_type -> subject.ListProjectsResponse
-	9,  // 32: subject.SubjectService.CreateSite:output_type -> subject.CreateSiteResponse
-	11, // 33: subject.SubjectService.ListSites:output_type -> subject.ListSitesResponse
-	13, // 34: subject.SubjectService.CreateSubject:output_type -> subject.CreateSubjectResponse
-	15, // 35: subject.SubjectService.GetSubject:output_type -> subject.GetSubjectResponse
-	17, // 36: subject.SubjectService.ListSubjects:output_type -> subject.ListSubjectsResponse
-	19, // 37: subject.SubjectService.WithdrawSubject:output_type -> subject.WithdrawSubjectResponse
-	21, // 38: subject.SubjectService.GetSubjectsSummary:output_type -> subject.GetSubjectsSummaryResponse
-	23, // 39: subject.SubjectResolver.ResolveSubject:output_type -> subject.ResolveSubjectResponse
-	30, // [30:40] is the sub-list for method output_type
-	20, // [20:30] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	32, // 19: subject.ResolveSubjectResponse.withdrawal_time:type_name -> google.protobuf.Timestamp
+	25, // 20: subject.ResolveSubjectResponse.consent_gaps:type_name -> subject.ConsentGap
+	32, // 21: subject.ConsentGap.from_time:type_name -> google.protobuf.Timestamp
+	32, // 22: subject.ConsentGap.until_time:type_name -> google.protobuf.Timestamp
+	1,  // 23: subject.Consent.state:type_name -> subject.ConsentState
+	32, // 24: subject.Consent.consent_time:type_name -> google.protobuf.Timestamp
+	32, // 25: subject.Consent.received_time:type_name -> google.protobuf.Timestamp
+	1,  // 26: subject.RecordConsentRequest.state:type_name -> subject.ConsentState
+	32, // 27: subject.RecordConsentRequest.consent_time:type_name -> google.protobuf.Timestamp
+	26, // 28: subject.RecordConsentResponse.consent:type_name -> subject.Consent
+	26, // 29: subject.ListConsentsResponse.consents:type_name -> subject.Consent
+	5,  // 30: subject.SubjectService.CreateProject:input_type -> subject.CreateProjectRequest
+	7,  // 31: subject.SubjectService.ListProjects:input_type -> subject.ListProjectsRequest
+	9,  // 32: subject.SubjectService.CreateSite:input_type -> subject.CreateSiteRequest
+	11, // 33: subject.SubjectService.ListSites:input_type -> subject.ListSitesRequest
+	13, // 34: subject.SubjectService.CreateSubject:input_type -> subject.CreateSubjectRequest
+	15, // 35: subject.SubjectService.GetSubject:input_type -> subject.GetSubjectRequest
+	17, // 36: subject.SubjectService.ListSubjects:input_type -> subject.ListSubjectsRequest
+	19, // 37: subject.SubjectService.WithdrawSubject:input_type -> subject.WithdrawSubjectRequest
+	27, // 38: subject.SubjectService.RecordConsent:input_type -> subject.RecordConsentRequest
+	29, // 39: subject.SubjectService.ListConsents:input_type -> subject.ListConsentsRequest
+	21, // 40: subject.SubjectService.GetSubjectsSummary:input_type -> subject.GetSubjectsSummaryRequest
+	23, // 41: subject.SubjectResolver.ResolveSubject:input_type -> subject.ResolveSubjectRequest
+	6,  // 42: subject.SubjectService.CreateProject:output_type -> subject.CreateProjectResponse
+	8,  // 43: subject.SubjectService.ListProjects:output_type -> subject.ListProjectsResponse
+	10, // 44: subject.SubjectService.CreateSite:output_type -> subject.CreateSiteResponse
+	12, // 45: subject.SubjectService.ListSites:output_type -> subject.ListSitesResponse
+	14, // 46: subject.SubjectService.CreateSubject:output_type -> subject.CreateSubjectResponse
+	16, // 47: subject.SubjectService.GetSubject:output_type -> subject.GetSubjectResponse
+	18, // 48: subject.SubjectService.ListSubjects:output_type -> subject.ListSubjectsResponse
+	20, // 49: subject.SubjectService.WithdrawSubject:output_type -> subject.WithdrawSubjectResponse
+	28, // 50: subject.SubjectService.RecordConsent:output_type -> subject.RecordConsentResponse
+	30, // 51: subject.SubjectService.ListConsents:output_type -> subject.ListConsentsResponse
+	22, // 52: subject.SubjectService.GetSubjectsSummary:output_type -> subject.GetSubjectsSummaryResponse
+	24, // 53: subject.SubjectResolver.ResolveSubject:output_type -> subject.ResolveSubjectResponse
+	42, // [42:54] is the sub-list for method output_type
+	30, // [30:42] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_proto_subject_subject_proto_init() }
@@ -1702,8 +2278,8 @@ func file_proto_subject_subject_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_subject_subject_proto_rawDesc), len(file_proto_subject_subject_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   24,
+			NumEnums:      2,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -31,6 +31,8 @@ const (
 	SubjectService_GetSubject_FullMethodName         = "/subject.SubjectService/GetSubject"
 	SubjectService_ListSubjects_FullMethodName       = "/subject.SubjectService/ListSubjects"
 	SubjectService_WithdrawSubject_FullMethodName    = "/subject.SubjectService/WithdrawSubject"
+	SubjectService_RecordConsent_FullMethodName      = "/subject.SubjectService/RecordConsent"
+	SubjectService_ListConsents_FullMethodName       = "/subject.SubjectService/ListConsents"
 	SubjectService_GetSubjectsSummary_FullMethodName = "/subject.SubjectService/GetSubjectsSummary"
 )
 
@@ -62,6 +64,16 @@ type SubjectServiceClient interface {
 	// on is refused by all services. Retry safe with the same time;
 	// AlreadyExists with another one. NotFound: unknown, or not the caller's.
 	WithdrawSubject(ctx context.Context, in *WithdrawSubjectRequest, opts ...grpc.CallOption) (*WithdrawSubjectResponse, error)
+	// Records that a subject consented to a purpose, or withdrew the consent, as of
+	// a time. What needs the consent and is dated from a withdrawal until the next
+	// consent is refused by all services, when ever it arrives; what is dated before
+	// stays. Entries are never changed. Retry safe: the same entry again answers
+	// with the first one. AlreadyExists: there is another entry of the purpose as of
+	// that time. NotFound: unknown, or not the caller's to see.
+	RecordConsent(ctx context.Context, in *RecordConsentRequest, opts ...grpc.CallOption) (*RecordConsentResponse, error)
+	// Lists all entries of a subject's consents, newest first; the newest of each
+	// purpose is marked current. NotFound: unknown, or not the caller's to see. Retry safe.
+	ListConsents(ctx context.Context, in *ListConsentsRequest, opts ...grpc.CallOption) (*ListConsentsResponse, error)
 	// Gives a project and the counts of its subjects, or one subject of it.
 	// NotFound: no such project or subject. Retry safe.
 	GetSubjectsSummary(ctx context.Context, in *GetSubjectsSummaryRequest, opts ...grpc.CallOption) (*GetSubjectsSummaryResponse, error)
@@ -155,6 +167,26 @@ func (c *subjectServiceClient) WithdrawSubject(ctx context.Context, in *Withdraw
 	return out, nil
 }
 
+func (c *subjectServiceClient) RecordConsent(ctx context.Context, in *RecordConsentRequest, opts ...grpc.CallOption) (*RecordConsentResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RecordConsentResponse)
+	err := c.cc.Invoke(ctx, SubjectService_RecordConsent_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *subjectServiceClient) ListConsents(ctx context.Context, in *ListConsentsRequest, opts ...grpc.CallOption) (*ListConsentsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListConsentsResponse)
+	err := c.cc.Invoke(ctx, SubjectService_ListConsents_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *subjectServiceClient) GetSubjectsSummary(ctx context.Context, in *GetSubjectsSummaryRequest, opts ...grpc.CallOption) (*GetSubjectsSummaryResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetSubjectsSummaryResponse)
@@ -193,6 +225,16 @@ type SubjectServiceServer interface {
 	// on is refused by all services. Retry safe with the same time;
 	// AlreadyExists with another one. NotFound: unknown, or not the caller's.
 	WithdrawSubject(context.Context, *WithdrawSubjectRequest) (*WithdrawSubjectResponse, error)
+	// Records that a subject consented to a purpose, or withdrew the consent, as of
+	// a time. What needs the consent and is dated from a withdrawal until the next
+	// consent is refused by all services, when ever it arrives; what is dated before
+	// stays. Entries are never changed. Retry safe: the same entry again answers
+	// with the first one. AlreadyExists: there is another entry of the purpose as of
+	// that time. NotFound: unknown, or not the caller's to see.
+	RecordConsent(context.Context, *RecordConsentRequest) (*RecordConsentResponse, error)
+	// Lists all entries of a subject's consents, newest first; the newest of each
+	// purpose is marked current. NotFound: unknown, or not the caller's to see. Retry safe.
+	ListConsents(context.Context, *ListConsentsRequest) (*ListConsentsResponse, error)
 	// Gives a project and the counts of its subjects, or one subject of it.
 	// NotFound: no such project or subject. Retry safe.
 	GetSubjectsSummary(context.Context, *GetSubjectsSummaryRequest) (*GetSubjectsSummaryResponse, error)
@@ -229,6 +271,12 @@ func (UnimplementedSubjectServiceServer) ListSubjects(context.Context, *ListSubj
 }
 func (UnimplementedSubjectServiceServer) WithdrawSubject(context.Context, *WithdrawSubjectRequest) (*WithdrawSubjectResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method WithdrawSubject not implemented")
+}
+func (UnimplementedSubjectServiceServer) RecordConsent(context.Context, *RecordConsentRequest) (*RecordConsentResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RecordConsent not implemented")
+}
+func (UnimplementedSubjectServiceServer) ListConsents(context.Context, *ListConsentsRequest) (*ListConsentsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListConsents not implemented")
 }
 func (UnimplementedSubjectServiceServer) GetSubjectsSummary(context.Context, *GetSubjectsSummaryRequest) (*GetSubjectsSummaryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetSubjectsSummary not implemented")
@@ -398,6 +446,42 @@ func _SubjectService_WithdrawSubject_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SubjectService_RecordConsent_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RecordConsentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SubjectServiceServer).RecordConsent(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SubjectService_RecordConsent_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SubjectServiceServer).RecordConsent(ctx, req.(*RecordConsentRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SubjectService_ListConsents_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListConsentsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SubjectServiceServer).ListConsents(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SubjectService_ListConsents_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SubjectServiceServer).ListConsents(ctx, req.(*ListConsentsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _SubjectService_GetSubjectsSummary_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetSubjectsSummaryRequest)
 	if err := dec(in); err != nil {
@@ -454,6 +538,14 @@ var SubjectService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "WithdrawSubject",
 			Handler:    _SubjectService_WithdrawSubject_Handler,
+		},
+		{
+			MethodName: "RecordConsent",
+			Handler:    _SubjectService_RecordConsent_Handler,
+		},
+		{
+			MethodName: "ListConsents",
+			Handler:    _SubjectService_ListConsents_Handler,
 		},
 		{
 			MethodName: "GetSubjectsSummary",

@@ -273,6 +273,8 @@ func (c *canary) succeed(t *testing.T) {
 	own := c.path + "/subjects/" + mark + "-1"
 	vitals := object{"client_record_id": mark + "-v", "measurement_time": "2026-06-01T08:00:00+02:00",
 		"body_weight": object{"value": json.Number(value), "unit": "KILOGRAM"}}
+	consents := object{"purpose": "trial", "state": "CONSENT_GIVEN", "form_version": mark, "consent_time": "2026-05-01T08:00:00Z"}
+	c.must(t, "POST", subject+"/consents", own+"/consents", consents, "")
 	weight := c.must(t, "POST", subject+"/vitals", own+"/vitals", vitals, "record_id")
 	c.must(t, "POST", subject+"/vitals:batch", own+"/vitals:batch", object{"records": []object{vitals, {"client_record_id": mark, "heart_rate": mark}}}, "")
 	report := c.must(t, "POST", subject+"/reports", own+"/reports", object{"client_record_id": mark + "-r", "questionnaire_id": mark, "questionnaire_version": "1",
@@ -292,7 +294,7 @@ func (c *canary) succeed(t *testing.T) {
 	c.tus(t)
 
 	for _, route := range []string{projects, project, project + "/sites", project + "/subjects", subject,
-		subject + "/vitals", subject + "/images", subject + "/reports", subject + "/medications"} {
+		subject + "/consents", subject + "/vitals", subject + "/images", subject + "/reports", subject + "/medications"} {
 		c.must(t, "GET", route, strings.NewReplacer("{project_id}", mark+"-p", "{patient_id}", mark+"-1").Replace(route), nil, "")
 	}
 	c.must(t, "POST", subject+":withdraw", c.path+"/subjects/"+mark+"-2:withdraw",

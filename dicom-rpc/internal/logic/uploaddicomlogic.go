@@ -208,7 +208,7 @@ func (l *UploadDicomLogic) judge(info *dicompb.FileInfo, upload *blob.Upload) (r
 		return d, err
 	}
 	dated, field := datedBy(header, time.Now())
-	if err := place.RefuseAfter(dated, field); err != nil {
+	if err := place.Refuse(auth.Images, dated, field); err != nil {
 		return d, err
 	}
 	d = draft(info, upload, header, patient, place)

@@ -73,9 +73,9 @@ func judge(in *epropb.SubmitReportRequest) (judged, ident.Checker) {
 	return judged{in, submitted.AuthoredAt, verdict}, check
 }
 
-// draft gives the record to be written, unless the subject withdrew before.
+// draft gives the record to be written, unless the subject withdrew, or their consent, before.
 func (j judged) draft(place subjects.Place, scope auth.Scope) (records.Draft, error) {
-	if err := place.RefuseAfter(j.at, "authored_time"); err != nil {
+	if err := place.Refuse(auth.Reports, j.at, "authored_time"); err != nil {
 		return records.Draft{}, err
 	}
 	return records.Draft{

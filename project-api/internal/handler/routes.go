@@ -68,6 +68,8 @@ func (s *routes) table() []route {
 		{method: "DELETE", path: grants + "/:grant_id", about: "grants", do: revokeGrant},
 		{method: "POST", path: project + "/emergency-access", about: "grants", do: takeEmergencyAccess},
 		{method: "POST", path: accountPrefix + ":sub", about: "accounts", verbs: map[string]endpoint{"disable": disableAccount, "enable": enableAccount}},
+		{method: "POST", path: subject + "/consents", about: "subjects", do: recordConsent},
+		{method: "GET", path: subject + "/consents", about: "subjects", query: paging, do: listConsents},
 
 		{method: "POST", path: subject + "/vitals", about: "vitals", do: uploadVitals},
 		{method: "GET", path: subject + "/vitals", about: "vitals", query: pagingRecords, do: listVitals},

@@ -155,6 +155,14 @@ func splitVerb(path string, vars map[string]string) (verb string) {
 	return id[i+1:]
 }
 
+func recordConsent(c *call) error {
+	return create(c, &subjectpb.RecordConsentRequest{}, c.svcCtx.SubjectRpc.RecordConsent)
+}
+
+func listConsents(c *call) error {
+	return list(c, &subjectpb.ListConsentsRequest{}, c.svcCtx.Budgets.Subjects, c.svcCtx.SubjectRpc.ListConsents)
+}
+
 func uploadVitals(c *call) error {
 	return create(c, &vitalspb.UploadVitalsRequest{}, c.svcCtx.VitalsRpc.UploadVitals)
 }

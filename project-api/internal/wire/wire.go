@@ -70,7 +70,7 @@ func DecodeCorrection(body []byte, into proto.Message) error {
 // always are the scalar fields that an answer shows even when zero.
 var always = map[protoreflect.Name]bool{
 	"success": true, "created": true, "queried": true, "count": true, "subjects": true, "withdrawn": true,
-	"sites": true, "ongoing": true, "size": true,
+	"sites": true, "ongoing": true, "size": true, "current": true,
 }
 
 var encoder = wirejson.Encoder{Always: shown(

@@ -67,10 +67,10 @@ func judge(in *medicationpb.RecordMedicationRequest) (judged, ident.Checker) {
 	return judged{in, verdict}, check
 }
 
-// draft gives the record to be written, unless the subject withdrew before.
+// draft gives the record to be written, unless the subject withdrew, or their consent, before.
 func (j judged) draft(place subjects.Place, scope auth.Scope) (records.Draft, error) {
 	at := j.in.GetStartTime().AsTime()
-	if err := place.RefuseAfter(at, "start_time"); err != nil {
+	if err := place.Refuse(auth.Medications, at, "start_time"); err != nil {
 		return records.Draft{}, err
 	}
 	return records.Draft{

@@ -37,9 +37,20 @@ func (l *ResolveSubjectLogic) ResolveSubject(in *subjectpb.ResolveSubjectRequest
 	if !found {
 		return nil, subjects.Unseen()
 	}
+	gaps, err := l.svcCtx.Registry.Gaps(l.ctx, in.GetPatientId())
+	if err != nil {
+		return nil, err
+	}
 	resp := &subjectpb.ResolveSubjectResponse{ProjectId: t.Project, SiteId: t.Site, State: t.State}
 	if !t.Withdrawal.IsZero() {
 		resp.WithdrawalTime = timestamppb.New(t.Withdrawal)
+	}
+	for _, g := range gaps {
+		gap := &subjectpb.ConsentGap{Purpose: g.Purpose, FromTime: timestamppb.New(g.From)}
+		if !g.Until.IsZero() {
+			gap.UntilTime = timestamppb.New(g.Until)
+		}
+		resp.ConsentGaps = append(resp.ConsentGaps, gap)
 	}
 	return resp, nil
 }

@@ -35,7 +35,7 @@ func (l *WithdrawSubjectLogic) WithdrawSubject(in *subjectpb.WithdrawSubjectRequ
 	check.Required("patient_id", in.GetPatientId())
 	check.Text("reason", in.GetReason(), maxReason)
 	check = append(check, sourcevalue.Complete(in)...)
-	check = append(check, judgeTime(in.GetWithdrawalTime(), check)...)
+	check = append(check, judgeTime("withdrawal_time", in.GetWithdrawalTime(), check)...)
 	if err := check.Err(); err != nil {
 		return nil, err
 	}
@@ -59,11 +59,11 @@ func (l *WithdrawSubjectLogic) WithdrawSubject(in *subjectpb.WithdrawSubjectRequ
 	return &subjectpb.WithdrawSubjectResponse{Subject: subjectOut(t), Created: out == store.Created}, nil
 }
 
-// judgeTime gives what is wrong with the time of a withdrawal, unless known
-// says so already. It refuses what the records' own rules refuse: a withdrawal
+// judgeTime gives what is wrong with the time of a withdrawal or a consent, unless
+// known says so already. It refuses what the records' own rules refuse: a withdrawal
 // by an unset clock would be for ever, and refuse all of the subject's data.
-func judgeTime(at *timestamppb.Timestamp, known []fault.Violation) []fault.Violation {
-	const field, oldestYear = "withdrawal_time", 1900
+func judgeTime(field string, at *timestamppb.Timestamp, known []fault.Violation) []fault.Violation {
+	const oldestYear = 1900
 	for _, v := range known {
 		if v.Field == field || v.Field == "source_time_text" {
 			return nil
@@ -73,7 +73,7 @@ func judgeTime(at *timestamppb.Timestamp, known []fault.Violation) []fault.Viola
 	case at == nil:
 		return []fault.Violation{{Field: field, Rule: "time.missing", Message: "is required"}}
 	case t.Equal(time.Unix(0, 0)) || t.Year() < oldestYear:
-		return []fault.Violation{{Field: field, Rule: "time.zero", Message: "is the zero of a clock that was never set (1970-01-01T00:00:00Z, or before 1900); send the time of the withdrawal"}}
+		return []fault.Violation{{Field: field, Rule: "time.zero", Message: "is the zero of a clock that was never set (1970-01-01T00:00:00Z, or before 1900); send the true time"}}
 	case t.After(time.Now().Add(maxAhead)):
 		return []fault.Violation{{Field: field, Rule: "time.future", Message: "must not be more than 5 min in the future; check the device's clock"}}
 	}

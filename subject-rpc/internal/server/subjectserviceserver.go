@@ -67,3 +67,13 @@ func (s *SubjectServiceServer) WithdrawSubject(ctx context.Context, in *subjectp
 func (s *SubjectServiceServer) GetSubjectsSummary(ctx context.Context, in *subjectpb.GetSubjectsSummaryRequest) (*subjectpb.GetSubjectsSummaryResponse, error) {
 	return logic.NewGetSubjectsSummaryLogic(ctx, s.svcCtx).GetSubjectsSummary(in)
 }
+
+// RecordConsent implements the RPC of this name.
+func (s *SubjectServiceServer) RecordConsent(ctx context.Context, in *subjectpb.RecordConsentRequest) (*subjectpb.RecordConsentResponse, error) {
+	return logic.NewRecordConsentLogic(ctx, s.svcCtx).RecordConsent(in)
+}
+
+// ListConsents implements the RPC of this name.
+func (s *SubjectServiceServer) ListConsents(ctx context.Context, in *subjectpb.ListConsentsRequest) (*subjectpb.ListConsentsResponse, error) {
+	return logic.NewListConsentsLogic(ctx, s.svcCtx).ListConsents(in)
+}

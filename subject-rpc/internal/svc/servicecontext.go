@@ -82,5 +82,6 @@ func (l local) Resolve(ctx context.Context, patient string) (subjects.Place, err
 	if !found {
 		return subjects.Place{}, subjects.Unseen()
 	}
-	return subjects.Place{Project: t.Project, Site: t.Site, Withdrawn: t.Withdrawal}, nil
+	gaps, err := l.registry.Gaps(ctx, patient)
+	return subjects.Place{Project: t.Project, Site: t.Site, Withdrawn: t.Withdrawal, Consents: subjects.NewConsents(gaps)}, err
 }

@@ -74,9 +74,9 @@ func judge(in *vitalspb.UploadVitalsRequest) (judged, ident.Checker) {
 	return judged{in, upload, verdict}, check
 }
 
-// draft gives the record to be written, unless the subject withdrew before.
+// draft gives the record to be written, unless the subject withdrew, or their consent, before.
 func (j judged) draft(place subjects.Place, scope auth.Scope) (records.Draft, error) {
-	if err := place.RefuseAfter(j.upload.MeasuredAt, "measurement_time"); err != nil {
+	if err := place.Refuse(auth.Vitals, j.upload.MeasuredAt, "measurement_time"); err != nil {
 		return records.Draft{}, err
 	}
 	return records.Draft{
