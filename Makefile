@@ -12,7 +12,7 @@ export CGO_ENABLED ?= 0
 # no_k8s leaves out go-zero's Kubernetes resolver, half of each binary and of its idle memory.
 export GOFLAGS := -tags=no_k8s -trimpath
 
-.PHONY: help run build demo test test-faults lint generate bench certs clean images compose-up compose-down
+.PHONY: help run build sbom demo test test-faults lint generate bench certs clean images compose-up compose-down
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -21,7 +21,7 @@ run: export CLINSOURCE_STORE = $(STORE)
 run: build ## build all and run the whole suite on the loopback (DATA=dir, default var; STORE=postgres://owner@host:port/db)
 	@exec $(BIN)/suite --data $(DATA)
 
-build: $(BIN)/etcd $(BINARIES) ## build all that run starts into bin/
+build: $(BIN)/etcd $(BINARIES) sbom ## build all that run starts into bin/, and what is in it into bin/sbom
 
 # All at once, and only when a source has changed: then run compiles nothing.
 $(BINARIES) &: $(SOURCES)
@@ -32,6 +32,12 @@ $(BINARIES) &: $(SOURCES)
 $(BIN)/etcd: tools/go.mod tools/go.sum
 	@mkdir -p $(BIN)
 	cd tools && go build -o ../$(BIN)/etcd go.etcd.io/etcd/server/v3
+
+sbom: $(BIN)/sbom/suite.cdx.json ## write what is in each binary (CycloneDX) into bin/sbom
+
+$(BIN)/sbom/suite.cdx.json: $(BINARIES) $(BIN)/etcd
+	go run ./deploy/sbom -out $(BIN)/sbom $^
+	@touch $@
 
 $(BIN)/etcdctl: tools/go.mod tools/go.sum # Images have it for their health check.
 	@mkdir -p $(BIN)

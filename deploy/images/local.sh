@@ -16,7 +16,10 @@ trap 'rm -rf "$work"' EXIT
 ours() {
   local name
   mkdir -p "$work/out/out/data" "$work/out/usr/local/bin"
-  cp bin/vitals-rpc bin/dicom-rpc bin/epro-rpc bin/subject-rpc bin/project-api bin/clinctl "$work/out/out/"
+  for name in vitals-rpc dicom-rpc epro-rpc subject-rpc project-api clinctl; do
+    cp "bin/$name" "bin/sbom/$name.cdx.json" "$work/out/out/"
+  done
+  chmod 0644 "$work"/out/out/*.cdx.json
   cp bin/etcd bin/etcdctl "$work/out/usr/local/bin/"
   tar -C "$work/out" --owner=0 --group=0 --numeric-owner -c . | docker import - local/clinsource/binaries >/dev/null
   rm -rf "$work/out"
