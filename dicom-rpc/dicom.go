@@ -17,6 +17,7 @@ import (
 	"clinsource/internal/disk"
 	"clinsource/internal/rpcserver"
 	"clinsource/internal/selfcheck"
+	auditpb "clinsource/proto/audit"
 	dicompb "clinsource/proto/dicom"
 )
 
@@ -45,6 +46,7 @@ func run(ctx context.Context, args []string) error {
 	var svcCtx *svc.ServiceContext // Opened below; the server registers it when it starts.
 	s, err := rpcserver.New(c.Config, func(g *grpc.Server) {
 		dicompb.RegisterDicomServiceServer(g, server.NewDicomServiceServer(svcCtx))
+		auditpb.RegisterAuditServiceServer(g, svcCtx.AuditServer())
 	}, auth.AccountSourceFunc(func(ctx context.Context, issuer, sub string) (auth.Account, error) {
 		return svcCtx.Accounts.Account(ctx, issuer, sub)
 	}))

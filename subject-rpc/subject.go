@@ -15,6 +15,7 @@ import (
 	"clinsource/internal/rpcserver"
 	"clinsource/internal/selfcheck"
 	accesspb "clinsource/proto/access"
+	auditpb "clinsource/proto/audit"
 	medicationpb "clinsource/proto/medication"
 	subjectpb "clinsource/proto/subject"
 	subjectconfig "clinsource/subject-rpc/internal/config"
@@ -48,6 +49,7 @@ func run(ctx context.Context, args []string) error {
 		accesspb.RegisterAccessServiceServer(g, server.NewAccessServiceServer(svcCtx))
 		accesspb.RegisterAccountResolverServer(g, server.NewAccountResolverServer(svcCtx))
 		medicationpb.RegisterMedicationServiceServer(g, server.NewMedicationServiceServer(svcCtx))
+		auditpb.RegisterAuditServiceServer(g, svcCtx.AuditServer())
 	}, auth.AccountSourceFunc(func(ctx context.Context, issuer, sub string) (auth.Account, error) {
 		return svcCtx.Accounts.Account(ctx, issuer, sub)
 	}), rpcserver.WithoutToken(subjectpb.SubjectResolver_ResolveSubject_FullMethodName, accesspb.AccountResolver_ResolveAccount_FullMethodName))

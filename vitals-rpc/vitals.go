@@ -13,6 +13,7 @@ import (
 	"clinsource/internal/config"
 	"clinsource/internal/rpcserver"
 	"clinsource/internal/selfcheck"
+	auditpb "clinsource/proto/audit"
 	vitalspb "clinsource/proto/vitals"
 	vitalsconfig "clinsource/vitals-rpc/internal/config"
 	"clinsource/vitals-rpc/internal/server"
@@ -44,6 +45,7 @@ func run(ctx context.Context, args []string) error {
 	var svcCtx *svc.ServiceContext // Opened below; the server registers it when it starts.
 	s, err := rpcserver.New(c.Config, func(g *grpc.Server) {
 		vitalspb.RegisterVitalsServiceServer(g, server.NewVitalsServiceServer(svcCtx))
+		auditpb.RegisterAuditServiceServer(g, svcCtx.AuditServer())
 	}, auth.AccountSourceFunc(func(ctx context.Context, issuer, sub string) (auth.Account, error) {
 		return svcCtx.Accounts.Account(ctx, issuer, sub)
 	}))

@@ -22,6 +22,13 @@ type kindStored struct {
 	all  Stored
 }
 
+// Reader is what an exporter may read.
+type Reader interface {
+	Row(r *auditlog.Row) bool
+	// Projects are those of which all may be read, stored versions included.
+	Projects() []string
+}
+
 // Export gives all of the log, under a checkpoint made now: the stored versions that
 // may be read, its checkpoints, its rows (those that may not be read as hashes).
 //
@@ -29,8 +36,8 @@ type kindStored struct {
 // read between them: each version that the first covers must be there, and each that
 // is there must be covered by the second, which is the last in the export. Rows
 // after it are left out.
-func (l *Log) Export(ctx context.Context, may func(project, kind string) bool, emit func(auditlog.Line) error) error {
-	x := &exporting{may: may, emit: func(line auditlog.Line) error {
+func (l *Log) Export(ctx context.Context, may Reader, emit func(auditlog.Line) error) error {
+	x := &exporting{may: may, whole: map[string]bool{}, emit: func(line auditlog.Line) error {
 		line.Service = l.service
 		return emit(line)
 	}}
@@ -57,7 +64,8 @@ func (l *Log) Export(ctx context.Context, may func(project, kind string) bool, e
 
 // exporting is one export on its way.
 type exporting struct {
-	may    func(project, kind string) bool
+	may    Reader
+	whole  map[string]bool // Projects of which all may be read.
 	emit   func(auditlog.Line) error
 	last   auditlog.Checkpoint
 	broken map[int64]bool
@@ -72,7 +80,10 @@ func (l *Log) exportStored(ctx context.Context, x *exporting) error {
 	if err != nil {
 		return err
 	}
-	data := &auditlog.Data{Checkpoint: first.Seq}
+	data := &auditlog.Data{Checkpoint: first.Seq, Projects: x.may.Projects()}
+	for _, p := range data.Projects {
+		x.whole[p] = true
+	}
 	for _, s := range l.stored {
 		data.Kinds = append(data.Kinds, string(s.kind))
 	}
@@ -93,7 +104,7 @@ func (l *Log) exportStored(ctx context.Context, x *exporting) error {
 }
 
 func (x *exporting) version(v auditlog.Version) error {
-	if !x.may(v.Project, v.Kind) {
+	if !x.whole[v.Project] {
 		return nil
 	}
 	x.end.Versions++
@@ -160,7 +171,7 @@ func (x *exporting) row(r auditlog.Row) error {
 		return nil
 	}
 	x.end.Rows++
-	if x.may(r.Project, r.Kind) {
+	if x.may.Row(&r) {
 		return x.emit(auditlog.Line{Row: &r})
 	}
 	return x.emit(auditlog.Line{Leaf: &auditlog.Leaf{Lane: r.Lane, Index: r.Index, Leaf: r.Leaf}})

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -23,6 +24,8 @@ type Log struct {
 
 	stored []kindStored
 
+	refusals auditlog.Refusals // Of callers whom nobody knows.
+
 	sealing sync.Mutex
 	signer  note.Signer    // The last that could be read.
 	broken  map[int64]bool // Lanes that did not lead to their heads at the last look.
@@ -41,7 +44,7 @@ func Open(ctx context.Context, db *sqldb.DB, service string, c auditlog.Config) 
 	}
 	l := &Log{db: db, service: service, config: c, signer: signer, files: files{dir: c.CheckpointDir, service: service}, done: make(chan struct{})}
 	always := context.WithoutCancel(ctx)
-	l.sealEnd = func() error { return l.Seal(always) }
+	l.sealEnd = func() error { return errors.Join(l.flushEnd(always), l.Seal(always)) }
 	ctx, l.stop = context.WithCancel(always)
 	go l.keep(ctx)
 	return l, nil
@@ -58,8 +61,9 @@ const sealWithin = 30 * time.Second
 
 func (l *Log) keep(ctx context.Context) {
 	defer close(l.done)
-	tick := time.NewTicker(l.config.Every)
+	tick, flush := time.NewTicker(l.config.Every), time.NewTicker(flushEvery)
 	defer tick.Stop()
+	defer flush.Stop()
 	for {
 		if err := l.Seal(ctx); err != nil && ctx.Err() == nil {
 			logx.Errorw("the audit log could not be sealed", logx.Field("db", l.service), logx.Field("cause", err.Error()))
@@ -68,6 +72,10 @@ func (l *Log) keep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-flush.C:
+			if err := l.flush(ctx); err != nil {
+				logx.Errorw("refusals could not be recorded; they are kept", logx.Field("db", l.service), logx.Field("cause", err.Error()))
+			}
 		}
 	}
 }

@@ -41,7 +41,7 @@ func (d *dataCheck) covers(c *Checkpoint) {
 
 // row compares what a row is about.
 func (d *dataCheck) row(r *Row) (wrong Wrong, where, detail string) {
-	if r.Digest == "" || !slices.Contains(d.Kinds, r.Kind) {
+	if r.Digest == "" || !slices.Contains(d.Kinds, r.Kind) || !slices.Contains(d.Projects, r.Project) {
 		return "", "", ""
 	}
 	key := versionKey{r.Kind, r.Project, r.Record, r.Version}

@@ -51,9 +51,11 @@ type Version struct {
 
 // Data says what of the database stands beside the log.
 type Data struct {
-	Kinds []string `json:"kinds"` // Of these all versions that the exporter may read follow,
-	// as they were after this checkpoint was made and before the last one was.
-	Checkpoint int64 `json:"checkpoint"`
+	// Of these kinds and projects all versions follow, as they were after this
+	// checkpoint was made and before the last one was.
+	Kinds      []string `json:"kinds"`
+	Projects   []string `json:"projects"`
+	Checkpoint int64    `json:"checkpoint"`
 }
 
 // End counts what a service's part of the export holds.

@@ -320,7 +320,7 @@ func TestStoredVersionsAreHeldAgainstTheLog(t *testing.T) {
 		}
 		end := &auditlog.End{Checkpoints: 1, Rows: 1}
 		e.lines = []auditlog.Line{{Header: &auditlog.Header{Format: auditlog.Format}},
-			{Service: "vitals", Data: &auditlog.Data{Kinds: []string{"vitals"}, Checkpoint: 1}}}
+			{Service: "vitals", Data: &auditlog.Data{Kinds: []string{"vitals"}, Projects: []string{"p"}, Checkpoint: 1}}}
 		if v := change(&auditlog.Version{Kind: r.Kind, Project: r.Project, Record: r.Record, Version: r.Version, Digest: r.Digest}); v != nil {
 			e.lines = append(e.lines, auditlog.Line{Service: "vitals", Version: v})
 			end.Versions = 1

@@ -37,6 +37,7 @@ type guard struct {
 	idle      time.Duration // Of a stream without a message.
 	tokenFree map[string]bool
 	stopping  chan struct{} // Closed when streams are to end.
+	service   Service       // Set before the first call.
 }
 
 // endStreams lets every stream that waits for its caller's next message wait no
@@ -152,18 +153,19 @@ func isHealth(method string) bool {
 	return method == healthpb.Health_Check_FullMethodName || method == healthpb.Health_Watch_FullMethodName
 }
 
-func (g *guard) admitUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+func (g *guard) admitUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
 	ctx, leave, err := g.admit(ctx, info.FullMethod)
+	defer func() { g.recordRefusal(ctx, req, err) }()
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	ctx, cancel := g.limited(ctx)
+	within, cancel := g.limited(ctx)
 	defer cancel()
-	if err := ctx.Err(); err != nil {
+	if err := within.Err(); err != nil {
 		return nil, fault.From(err)
 	}
-	return handler(ctx, req)
+	return handler(within, req)
 }
 
 // limited gives the context the service's own limit, or the caller's if that is
@@ -179,6 +181,7 @@ func (g *guard) limited(ctx context.Context) (context.Context, context.CancelFun
 func (g *guard) admitStream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	ctx, leave, err := g.admit(ss.Context(), info.FullMethod)
 	if err != nil {
+		g.recordRefusal(ctx, nil, err)
 		return err
 	}
 	defer leave()
@@ -186,7 +189,10 @@ func (g *guard) admitStream(srv any, ss grpc.ServerStream, info *grpc.StreamServ
 	if isHealth(info.FullMethod) {
 		idle = 0 // A watch is silent by nature.
 	}
-	return handler(srv, &stream{ServerStream: ss, ctx: ctx, idle: idle, stopping: g.stopping})
+	passing := &stream{ServerStream: ss, ctx: ctx, idle: idle, stopping: g.stopping}
+	err = handler(srv, passing)
+	g.recordRefusal(ctx, passing.first, err)
+	return err
 }
 
 // relay is the process that has verified the token and limited its source before it
@@ -199,7 +205,7 @@ const relay = "project-api"
 func (g *guard) admit(ctx context.Context, method string) (_ context.Context, leave func(), err error) {
 	process := callinfo.Peer(ctx)
 	if !g.peers.Allow(method, process) && !(isHealth(method) && g.peers.Knows(process)) {
-		return nil, nil, fault.Denied(fault.ReasonPeerNotAllowed, "the process "+process+" is not on the list of peers of this gRPC service")
+		return ctx, nil, fault.Denied(fault.ReasonPeerNotAllowed, "the process "+process+" is not on the list of peers of this gRPC service")
 	}
 	if g.tokenFree[method] || isHealth(method) {
 		return ctx, func() {}, nil
@@ -207,7 +213,7 @@ func (g *guard) admit(ctx context.Context, method string) (_ context.Context, le
 	authorization := first(ctx, callinfo.AuthorizationKey)
 	user, leave, err := g.gate.Admit(ctx, sourceOf(ctx, process), authorization)
 	if err != nil {
-		return nil, nil, err
+		return ctx, nil, err
 	}
 	if user, err = auth.Resolve(ctx, g.accounts, user); err != nil {
 		leave()

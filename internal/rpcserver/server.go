@@ -16,7 +16,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"time"
@@ -223,12 +222,13 @@ func (s *Server) listening(server *grpc.Server) {
 
 // Start serves until SIGTERM or SIGINT, lets calls end, and then closes what the
 // service works with.
-func (s *Server) Start(closer io.Closer) error {
+func (s *Server) Start(service Service) error {
+	s.guard.service = service
 	keeping, stop := context.WithCancel(context.Background())
 	go s.config.Policy.Keep(keeping)
 	s.zrpc.Start()
 	stop()
-	err := closer.Close()
+	err := service.Close()
 	logx.Infof("%s has stopped", s.config.Name)
 	return errors.Join(err, s.etcd.Close(), telemetry.Stop(context.Background()))
 }

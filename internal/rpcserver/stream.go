@@ -17,13 +17,18 @@ type stream struct {
 	ctx  context.Context
 	idle time.Duration // 0: none.
 
+	first    any             // The first message that came, once it has.
 	stopping <-chan struct{} // Closed: no message is waited for any more.
 }
 
 func (s *stream) Context() context.Context { return s.ctx }
 
 func (s *stream) RecvMsg(m any) error {
-	return s.within(func() error { return s.ServerStream.RecvMsg(m) }, s.stopping)
+	err := s.within(func() error { return s.ServerStream.RecvMsg(m) }, s.stopping)
+	if err == nil && s.first == nil {
+		s.first = m
+	}
+	return err
 }
 
 func (s *stream) SendMsg(m any) error {

@@ -13,6 +13,8 @@ import (
 	"clinsource/epro-rpc/internal/message"
 	"clinsource/internal/accounts"
 	"clinsource/internal/audit"
+	"clinsource/internal/auditlog"
+	"clinsource/internal/auditserver"
 	"clinsource/internal/auth"
 	"clinsource/internal/discovery"
 	"clinsource/internal/records"
@@ -69,8 +71,17 @@ func New(db *sqldb.DB, resolver subjects.Resolver) *ServiceContext {
 	return &ServiceContext{Store: records.NewStore(db, auth.Reports).Deriving(message.Derived()), Subjects: resolver}
 }
 
-// AuditLog gives the log that the guard records refusals in.
-func (s *ServiceContext) AuditLog() *audit.Log { return s.Audit }
+// Refused records what the guard refused.
+func (s *ServiceContext) Refused(ctx context.Context, r auditlog.Refusal) { s.Audit.Refused(ctx, r) }
+
+// AuditServer gives the log to those who may read it. rpcserver registers services
+// once before anything is open, to learn their names.
+func (s *ServiceContext) AuditServer() *auditserver.Server {
+	if s == nil {
+		return &auditserver.Server{}
+	}
+	return auditserver.New(s.Audit, s.Subjects)
+}
 
 // Close ends what runs in the background and closes the store.
 func (s *ServiceContext) Close() error {
