@@ -77,7 +77,8 @@ func run(args []string) error {
 	}
 	logx.DisableStat()
 	prometheus.Enable()
-	handler.Register(server, svcCtx, handler.Pages{OpenAPI: openapi})
+	report := handler.Register(server, svcCtx, handler.Pages{OpenAPI: openapi})
+	report(context.Background())
 	proc.AddWrapUpListener(handler.Leave)
 	keeping, stop := context.WithCancel(context.Background())
 	defer stop()

@@ -50,9 +50,11 @@ func run(ctx context.Context, args []string) error {
 		accesspb.RegisterAccountResolverServer(g, server.NewAccountResolverServer(svcCtx))
 		medicationpb.RegisterMedicationServiceServer(g, server.NewMedicationServiceServer(svcCtx))
 		auditpb.RegisterAuditServiceServer(g, svcCtx.AuditServer())
+		auditpb.RegisterAuditIntakeServer(g, svcCtx.AuditIntake())
 	}, auth.AccountSourceFunc(func(ctx context.Context, issuer, sub string) (auth.Account, error) {
 		return svcCtx.Accounts.Account(ctx, issuer, sub)
-	}), rpcserver.WithoutToken(subjectpb.SubjectResolver_ResolveSubject_FullMethodName, accesspb.AccountResolver_ResolveAccount_FullMethodName))
+	}), rpcserver.WithoutToken(subjectpb.SubjectResolver_ResolveSubject_FullMethodName, accesspb.AccountResolver_ResolveAccount_FullMethodName,
+		auditpb.AuditIntake_RecordRefusals_FullMethodName))
 	if err != nil || checkOnly {
 		return err
 	}

@@ -32,6 +32,7 @@ func commands() []command {
 		{"doctor", "check certificates, clocks, disks, databases and configs", runDoctor},
 		{"demo", "fill the project demo", runDemo},
 		{"certs", "make the development certificates that are missing", runCerts},
+		{"audit", "export, verify and show the audit log", runAudit},
 		{"backup", "copy all data into one encrypted file, while the suite runs", runBackup},
 		{"restore", "make the data of a backup again, in a new folder", runRestore},
 		{"migrate", "bring a PostgreSQL database up to date, for all services", runMigrate},

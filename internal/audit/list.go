@@ -87,11 +87,14 @@ var Clinical = []auth.Kind{auth.Vitals, auth.Images, auth.Reports, auth.Medicati
 
 // Accesses gives who read or changed a subject's data, newest first: the rows that
 // name the subject, and the reads of a whole project or site, which had them among
-// others.
-func Accesses(ctx context.Context, db *sqldb.DB, project, site, patient string, limit int) ([]Found, error) {
+// others. Of q Patient, Before and Limit count.
+func Accesses(ctx context.Context, db *sqldb.DB, project, site string, q Query) ([]Found, error) {
 	own := &where{args: []any{project}}
-	own.and("patient_id =", patient)
-	list, err := listed(ctx, db, own, limit)
+	own.and("patient_id =", q.Patient)
+	if q.Before > 0 {
+		own.and("seq <", q.Before)
+	}
+	list, err := listed(ctx, db, own, q.Limit)
 	if err != nil {
 		return nil, err
 	}
@@ -101,14 +104,17 @@ func Accesses(ctx context.Context, db *sqldb.DB, project, site, patient string, 
 		wide.args = append(wide.args, string(kind))
 		marks[i] = "$" + strconv.Itoa(len(wide.args))
 	}
+	if q.Before > 0 {
+		wide.and("seq <", q.Before)
+	}
 	wide.text += " AND kind IN (" + strings.Join(marks, ", ") + ")"
-	among, err := listed(ctx, db, wide, limit)
+	among, err := listed(ctx, db, wide, q.Limit)
 	if err != nil {
 		return nil, err
 	}
 	list = append(list, among...)
 	slices.SortStableFunc(list, func(a, b Found) int { return int(b.Seq - a.Seq) })
-	return list[:min(limit, len(list))], nil
+	return list[:min(q.Limit, len(list))], nil
 }
 
 func listed(ctx context.Context, db *sqldb.DB, w *where, limit int) (list []Found, err error) {

@@ -69,7 +69,7 @@ func (s *Server) ListAudit(ctx context.Context, in *auditpb.ListAuditRequest) (*
 	if err != nil {
 		return nil, records.Fault(err)
 	}
-	list, next := page.Trim(p, list, func(f audit.Found) page.Cursor { return page.Cursor{At: f.Seq} })
+	list, next := page.Trim(p, list, bySeq)
 	resp := &auditpb.ListAuditResponse{NextPageToken: next, Records: s.out(list)}
 	return resp, records.AuditRead(ctx, s.log.DB(), audit.Event{
 		Action: "list", Kind: auth.Audit, Role: scope.Role, Project: scope.Project, Patient: in.GetPatientId(), Count: len(list),
@@ -84,7 +84,7 @@ func (s *Server) ListAccess(ctx context.Context, in *auditpb.ListAccessRequest) 
 	if err := check.Err(); err != nil {
 		return nil, err
 	}
-	p, err := page.Parse(in.GetPageSize(), "")
+	p, err := page.Parse(in.GetPageSize(), in.GetPageToken(), "access", in.GetProjectId(), in.GetPatientId())
 	if err != nil {
 		return nil, err
 	}
@@ -92,17 +92,22 @@ func (s *Server) ListAccess(ctx context.Context, in *auditpb.ListAccessRequest) 
 	if err != nil {
 		return nil, err
 	}
-	list, err := audit.Accesses(ctx, s.log.DB(), place.Project, place.Site, in.GetPatientId(), p.Limit())
+	q := audit.Query{Patient: in.GetPatientId(), Limit: p.Limit()}
+	if p.After != nil {
+		q.Before = p.After.At
+	}
+	list, err := audit.Accesses(ctx, s.log.DB(), place.Project, place.Site, q)
 	if err != nil {
 		return nil, records.Fault(err)
 	}
-	resp := &auditpb.ListAccessResponse{More: len(list) > p.Size}
-	list = list[:min(p.Size, len(list))]
-	resp.Records = s.out(list)
+	list, next := page.Trim(p, list, bySeq)
+	resp := &auditpb.ListAccessResponse{Records: s.out(list), More: next != "", NextPageToken: next}
 	return resp, records.AuditRead(ctx, s.log.DB(), audit.Event{
 		Action: "access-log", Kind: auth.Audit, Role: scope.Role, Project: scope.Project, Site: place.Site, Patient: in.GetPatientId(), Count: len(list),
 	})
 }
+
+func bySeq(f audit.Found) page.Cursor { return page.Cursor{At: f.Seq} }
 
 func (s *Server) out(list []audit.Found) []*auditpb.AuditRecord {
 	out := make([]*auditpb.AuditRecord, len(list))

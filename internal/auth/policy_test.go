@@ -20,7 +20,7 @@ data-manager ra       ra    ra       ra     ra     ra      ra          r        
 monitor      r        r     r        r      r      r       r           r        r     -      -        -
 partner      r        r     r        r      r      r       r           -        -     -      -        -
 device       -        -     -        w      w      -       -           -        -     -      -        -
-patient      -        -     -        rw     -      rw      -           r        -     -      -        -
+patient      -        -     -        rw     -      rw      -           r        r     -      -        -
 admin of all rwa      rwa   rwa      -      -      -       -           -        -     rw     rw       -
 emergency    r        r     r        r      r      r       r           -        -     -      -        -
 nobody       -        -     -        -      -      -       -           -        -     -      -        -

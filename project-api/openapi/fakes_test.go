@@ -7,8 +7,10 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
+	"clinsource/internal/auditservice"
 	"clinsource/project-api/internal/svc"
 	accesspb "clinsource/proto/access"
+	auditpb "clinsource/proto/audit"
 	dicompb "clinsource/proto/dicom"
 	epropb "clinsource/proto/epro"
 	medicationpb "clinsource/proto/medication"
@@ -234,12 +236,50 @@ func (f *downloadFake) Recv() (*dicompb.DownloadDicomResponse, error) {
 	return next, nil
 }
 
+type auditFake struct {
+	auditpb.AuditServiceClient
+	err error
+}
+
+func (f auditFake) ListAudit(context.Context, *auditpb.ListAuditRequest, ...grpc.CallOption) (*auditpb.ListAuditResponse, error) {
+	return full[*auditpb.ListAuditResponse](f.err)
+}
+
+func (f auditFake) ListAccess(context.Context, *auditpb.ListAccessRequest, ...grpc.CallOption) (*auditpb.ListAccessResponse, error) {
+	return full[*auditpb.ListAccessResponse](f.err)
+}
+
+func (f auditFake) ExportAudit(context.Context, *auditpb.ExportAuditRequest, ...grpc.CallOption) (auditpb.AuditService_ExportAuditClient, error) {
+	return &exportFake{err: f.err}, nil
+}
+
+type exportFake struct {
+	auditpb.AuditService_ExportAuditClient
+	err  error
+	sent bool
+}
+
+func (f *exportFake) Recv() (*auditpb.ExportAuditResponse, error) {
+	switch {
+	case f.err != nil:
+		return nil, f.err
+	case f.sent:
+		return nil, io.EOF
+	}
+	f.sent = true
+	return &auditpb.ExportAuditResponse{Lines: []byte("{}\n")}, nil
+}
+
 // failing makes every service answer with err.
 func failing(err error) func(*svc.ServiceContext) {
 	return func(s *svc.ServiceContext) {
 		s.VitalsRpc, s.DicomRpc, s.EproRpc = vitalsFake{err: err}, dicomFake{err: err}, eproFake{err: err}
 		s.AccessRpc = accessFake{err: err}
 		s.SubjectRpc, s.MedicationRpc = subjectFake{err: err}, medicationFake{err: err}
+		s.Audit = map[string]auditservice.AuditService{}
+		for _, name := range []string{"vitals", "dicom", "epro", "subject"} {
+			s.Audit[name] = auditFake{err: err}
+		}
 	}
 }
 

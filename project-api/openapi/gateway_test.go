@@ -206,7 +206,7 @@ func TestQueryParametersAreTheContracts(t *testing.T) {
 
 // example fills the parameters of a path.
 func example(template string) string {
-	return strings.NewReplacer("{project_id}", "p", "{patient_id}", "s-1", "{record_id}", "r-1", "{image_id}", "i-1", "{upload_id}", "u-1", "{grant_id}", "g-1", "{sub}", "auth0%7Ca%2Fb",
+	return strings.NewReplacer("{project_id}", "p", "{patient_id}", "s-1", "{record_id}", "r-1", "{image_id}", "i-1", "{upload_id}", "u-1", "{service}", "vitals", "{grant_id}", "g-1", "{sub}", "auth0%7Ca%2Fb",
 		"{file}", "swagger-ui.css", "{reason}", "TIMEOUT").Replace(template)
 }
 

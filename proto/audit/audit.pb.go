@@ -391,6 +391,7 @@ type ListAccessRequest struct {
 	ProjectId     string                 `protobuf:"bytes,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"` // The subject's project. Required.
 	PatientId     string                 `protobuf:"bytes,2,opt,name=patient_id,json=patientId,proto3" json:"patient_id,omitempty"` // The subject. Required.
 	PageSize      int32                  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`   // At most so many: 0 means 50, more than 1000 means 1000.
+	PageToken     string                 `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"` // The next_page_token of the answer before.
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -446,12 +447,20 @@ func (x *ListAccessRequest) GetPageSize() int32 {
 	return 0
 }
 
+func (x *ListAccessRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 // Who read or changed a subject's data. Reads of a whole project, which had this
 // subject among others, are in it: their records have no patient_id.
 type ListAccessResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Records       []*AuditRecord         `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"` // Newest first.
-	More          bool                   `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`      // There are older ones.
+	Records       []*AuditRecord         `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`                                    // Newest first.
+	More          bool                   `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`                                         // There are older ones.
+	NextPageToken string                 `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"` // Asks this service for them; empty on the last page.
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -498,6 +507,13 @@ func (x *ListAccessResponse) GetMore() bool {
 		return x.More
 	}
 	return false
+}
+
+func (x *ListAccessResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
 }
 
 // Asks for the whole log of the service.
@@ -802,16 +818,19 @@ const file_proto_audit_audit_proto_rawDesc = "" +
 	"page_token\x18\b \x01(\tR\tpageToken\"i\n" +
 	"\x11ListAuditResponse\x12,\n" +
 	"\arecords\x18\x01 \x03(\v2\x12.audit.AuditRecordR\arecords\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"n\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x8d\x01\n" +
 	"\x11ListAccessRequest\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x01 \x01(\tR\tprojectId\x12\x1d\n" +
 	"\n" +
 	"patient_id\x18\x02 \x01(\tR\tpatientId\x12\x1b\n" +
-	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\"V\n" +
+	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"~\n" +
 	"\x12ListAccessResponse\x12,\n" +
 	"\arecords\x18\x01 \x03(\v2\x12.audit.AuditRecordR\arecords\x12\x12\n" +
-	"\x04more\x18\x02 \x01(\bR\x04more\"\x14\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\x12&\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\x14\n" +
 	"\x12ExportAuditRequest\"+\n" +
 	"\x13ExportAuditResponse\x12\x14\n" +
 	"\x05lines\x18\x01 \x01(\fR\x05lines\"\xbb\x01\n" +

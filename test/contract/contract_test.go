@@ -26,6 +26,7 @@ import (
 
 	"clinsource/internal/corpus"
 	accesspb "clinsource/proto/access"
+	auditpb "clinsource/proto/audit"
 	dicompb "clinsource/proto/dicom"
 	epropb "clinsource/proto/epro"
 	medicationpb "clinsource/proto/medication"
@@ -42,6 +43,7 @@ var ours = []protoreflect.FileDescriptor{
 	medicationpb.File_proto_medication_medication_proto,
 	recordpb.File_proto_record_record_proto,
 	subjectpb.File_proto_subject_subject_proto,
+	auditpb.File_proto_audit_audit_proto,
 	vitalspb.File_proto_vitals_vitals_proto,
 }
 

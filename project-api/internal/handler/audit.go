@@ -7,13 +7,13 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"clinsource/internal/auditservice"
 	"clinsource/internal/fault"
+	"clinsource/internal/page"
 	auditpb "clinsource/proto/audit"
 )
 
@@ -59,7 +59,7 @@ func accessLog(c *call) error {
 	if err := c.bind(in); err != nil {
 		return err
 	}
-	if err := c.bindSize(in); err != nil {
+	if err := c.bindPage(in); err != nil {
 		return err
 	}
 	ctx, cancel := c.within(c.svcCtx.Budgets.Subjects)
@@ -84,13 +84,13 @@ func accessLog(c *call) error {
 			continue
 		}
 		all.Records = append(all.Records, a.GetRecords()...)
-		all.More = all.More || a.GetMore()
+		all.More = all.More || a.GetMore() // Their own tokens say where each goes on, not all of them together.
 	}
 	if refusal != nil {
 		return refusal
 	}
 	slices.SortStableFunc(all.Records, func(a, b *auditpb.AuditRecord) int { return b.GetTime().AsTime().Compare(a.GetTime().AsTime()) })
-	if size := sizeOf(in.GetPageSize()); len(all.Records) > size {
+	if size := cmp.Or(min(int(in.GetPageSize()), page.MaxSize), page.DefaultSize); len(all.Records) > size {
 		all.Records, all.More = all.Records[:size], true
 	}
 	return c.answer(http.StatusOK, all)
@@ -131,14 +131,4 @@ func exportAudit(c *call) error {
 		panic(http.ErrAbortHandler)
 	}
 	return nil
-}
-
-// sourceOf is the network address that a request came from, without its port; of
-// IPv6 the network that one customer has.
-func sourceOf(r *http.Request) string {
-	host := r.RemoteAddr
-	if i := strings.LastIndexByte(host, ':'); i >= 0 {
-		host = strings.Trim(host[:i], "[]")
-	}
-	return network(host)
 }

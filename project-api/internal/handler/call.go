@@ -106,6 +106,7 @@ func (s *routes) handle(rt route) http.HandlerFunc {
 		}
 		defer func() { c.leave() }()
 		if err := c.admit(rt); err != nil {
+			s.refused.add(c, err)
 			c.refuse(err)
 			return
 		}

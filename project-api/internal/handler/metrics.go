@@ -31,6 +31,9 @@ var (
 	budgets = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "clinsource_gateway_budget_seconds", Help: "The budgets in force.",
 	}, []string{"call"})
+	refusalsLost = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "clinsource_gateway_refusals_lost_total", Help: "Refusals that the audit log had not taken when the gateway stopped.",
+	})
 	ready = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "clinsource_gateway_ready", Help: "1 while /readyz answers 200.",
 	}, func() float64 {
@@ -42,7 +45,7 @@ var (
 )
 
 func init() {
-	prometheus.MustRegister(requests, durations, inFlight, received, sent, budgets, ready)
+	prometheus.MustRegister(requests, durations, inFlight, received, sent, budgets, refusalsLost, ready)
 }
 
 // showBudgets tells the table of budgets as metrics.

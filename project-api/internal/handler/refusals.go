@@ -2,7 +2,6 @@ package handler
 
 import (
 	"context"
-	"net/netip"
 	"time"
 
 	"github.com/zeromicro/go-zero/core/logx"
@@ -12,13 +11,13 @@ import (
 	"clinsource/internal/auditlog"
 	"clinsource/internal/auditservice"
 	"clinsource/internal/fault"
+	"clinsource/internal/limits"
 	auditpb "clinsource/proto/audit"
 )
 
 const (
 	reportEvery  = time.Minute
 	reportWithin = 2 * time.Second
-	v6Network    = 64 // Bits of an IPv6 address that tell networks apart.
 )
 
 // refusals are what the gateway itself refused: no service has seen it, so it is
@@ -31,10 +30,10 @@ type refusals struct {
 // add counts a refusal of access.
 func (f *refusals) add(c *call, err error) {
 	refusal := fault.From(err)
-	if f.intake == nil || refusal.Code != codes.Unauthenticated && refusal.Code != codes.PermissionDenied {
+	if f.intake == nil || refusal.Code != codes.Unauthenticated && refusal.Code != codes.PermissionDenied && refusal.Reason != fault.ReasonLockedOut {
 		return
 	}
-	one := auditlog.Refusal{Source: sourceOf(c.r), Method: c.state.route, Reason: refusal.Reason}
+	one := auditlog.Refusal{Source: limits.Source(c.r.RemoteAddr), Method: c.state.route, Reason: refusal.Reason}
 	if c.user != nil { // Then the path has been checked.
 		one.Actor, one.Project, one.Patient = c.user.Subject, c.vars["project_id"], c.vars["patient_id"]
 	}
@@ -43,11 +42,11 @@ func (f *refusals) add(c *call, err error) {
 
 // keepReporting gives the log what was counted, each minute and when the gateway
 // stops.
-func (f *refusals) keepReporting() {
+func (f *refusals) keepReporting(always context.Context) {
 	end := make(chan struct{})
 	proc.AddShutdownListener(func() {
 		close(end)
-		f.report(true)
+		f.report(always, true)
 	})
 	go func() {
 		tick := time.NewTicker(reportEvery)
@@ -57,14 +56,13 @@ func (f *refusals) keepReporting() {
 			case <-end:
 				return
 			case <-tick.C:
-				f.report(false)
+				f.report(always, false)
 			}
 		}
 	}()
 }
 
-// report is called with nobody's context: what was refused is on nobody's behalf.
-func (f *refusals) report(last bool) {
+func (f *refusals) report(ctx context.Context, last bool) {
 	all := f.counted.Take()
 	if len(all) == 0 {
 		return
@@ -74,30 +72,20 @@ func (f *refusals) report(last bool) {
 		in.Refusals = append(in.Refusals, &auditpb.Refusal{Source: r.Source, Actor: r.Actor, Method: r.Method, Reason: r.Reason,
 			ProjectId: r.Project, PatientId: r.Patient, Count: r.Count})
 	}
-	ctx, cancel := context.WithTimeout(context.TODO(), reportWithin)
+	ctx, cancel := context.WithTimeout(ctx, reportWithin)
 	defer cancel()
 	_, err := f.intake.RecordRefusals(ctx, in)
 	if err == nil {
 		return
 	}
-	refusalsUnrecorded.Inc()
 	logx.Errorw("the audit log did not take the refusals", logx.Field("cause", err.Error()), logx.Field("last", last))
 	if last {
+		for _, r := range all {
+			refusalsLost.Add(float64(r.Count))
+		}
 		return
 	}
 	for _, r := range all { // Kept for the next minute; one that was taken and not answered counts twice.
 		f.counted.Add(r)
 	}
-}
-
-func network(host string) string {
-	addr, err := netip.ParseAddr(host)
-	if err != nil || addr.Is4() || addr.Is4In6() {
-		return host
-	}
-	prefix, err := addr.WithZone("").Prefix(v6Network)
-	if err != nil {
-		return host
-	}
-	return prefix.String()
 }

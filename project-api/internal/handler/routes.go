@@ -8,6 +8,7 @@
 package handler
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -21,9 +22,10 @@ import (
 )
 
 type routes struct {
-	svcCtx *svc.ServiceContext
-	page   Pages
-	locks  tusd.Locker // One request at a time for each resumable upload.
+	svcCtx  *svc.ServiceContext
+	page    Pages
+	locks   tusd.Locker // One request at a time for each resumable upload.
+	refused refusals
 }
 
 // Pages is what the documentation routes show.
@@ -71,6 +73,10 @@ func (s *routes) table() []route {
 		{method: "POST", path: subject + "/consents", about: "subjects", do: recordConsent},
 		{method: "GET", path: subject + "/consents", about: "subjects", query: paging, do: listConsents},
 
+		{method: "GET", path: subject + "/access-log", about: "audit", query: []string{"page_size"}, do: accessLog},
+		{method: "GET", path: project + "/audit/:service", about: "audit", query: append([]string{"patient_id", "actor", "action", "from", "to"}, paging...), do: listAudit},
+		{method: "GET", path: "/v1/audit/:service", about: "audit", stream: true, do: exportAudit},
+
 		{method: "POST", path: subject + "/vitals", about: "vitals", do: uploadVitals},
 		{method: "GET", path: subject + "/vitals", about: "vitals", query: pagingRecords, do: listVitals},
 		{method: "POST", path: subject + "/vitals:batch", about: "vitals", do: uploadVitalsBatch},
@@ -99,13 +105,17 @@ func (s *routes) table() []route {
 }
 
 // Register adds all routes to the server.
-func Register(server *rest.Server, svcCtx *svc.ServiceContext, pages Pages) {
-	s := &routes{svcCtx: svcCtx, page: pages, locks: memorylocker.New()}
+//
+// What the gateway itself refuses is counted; report, called once, gives it to the
+// audit log each minute.
+func Register(server *rest.Server, svcCtx *svc.ServiceContext, pages Pages) (report func(context.Context)) {
+	s := &routes{svcCtx: svcCtx, page: pages, locks: memorylocker.New(), refused: refusals{intake: svcCtx.Refusals}}
 	showBudgets(svcCtx.Budgets)
 	for _, rt := range s.table() {
 		expect(rt.method + " " + rt.path)
 		server.AddRoute(rest.Route{Method: rt.method, Path: rt.path, Handler: s.handle(rt)})
 	}
+	return s.refused.keepReporting
 }
 
 // NotFound answers for paths that no route has.

@@ -7,8 +7,10 @@ import (
 
 	"clinsource/dicom-rpc/dicomservice"
 	"clinsource/epro-rpc/eproservice"
+	"clinsource/internal/auditservice"
 	"clinsource/internal/auth"
 	"clinsource/internal/limits"
+	"clinsource/internal/rpcclient"
 	"clinsource/project-api/internal/config"
 	"clinsource/subject-rpc/accessservice"
 	"clinsource/subject-rpc/accountresolver"
@@ -28,6 +30,8 @@ type ServiceContext struct {
 	SubjectRpc    subjectservice.SubjectService
 	AccessRpc     accessservice.AccessService
 	MedicationRpc medicationservice.MedicationService
+	Audit         map[string]auditservice.AuditService // The log of each service.
+	Refusals      auditservice.AuditIntake             // Where goes what the gateway itself refuses.
 }
 
 // NewServiceContext makes the clients; it waits for no server.
@@ -61,6 +65,15 @@ func NewServiceContext(c config.Config) (*ServiceContext, error) {
 	}
 	if s.MedicationRpc, err = medicationservice.New(c.MedicationRpc); err != nil {
 		return nil, fmt.Errorf("MedicationRpc: %w", err)
+	}
+	s.Audit = map[string]auditservice.AuditService{}
+	for name, of := range map[string]rpcclient.Config{"vitals": c.VitalsRpc, "dicom": c.DicomRpc, "epro": c.EproRpc, "subject": c.SubjectRpc} {
+		if s.Audit[name], err = auditservice.New(of); err != nil {
+			return nil, fmt.Errorf("the audit log of %s: %w", name, err)
+		}
+	}
+	if s.Refusals, err = auditservice.NewIntake(c.SubjectRpc); err != nil {
+		return nil, fmt.Errorf("SubjectRpc: %w", err)
 	}
 	return s, nil
 }

@@ -14,6 +14,7 @@ import (
 	"clinsource/internal/merge"
 	"clinsource/internal/sourcevalue"
 	"clinsource/internal/wirejson"
+	auditpb "clinsource/proto/audit"
 	dicompb "clinsource/proto/dicom"
 	epropb "clinsource/proto/epro"
 	medicationpb "clinsource/proto/medication"
@@ -75,7 +76,7 @@ var always = map[protoreflect.Name]bool{
 
 var encoder = wirejson.Encoder{Always: shown(
 	recordpb.File_proto_record_record_proto, vitalspb.File_proto_vitals_vitals_proto, dicompb.File_proto_dicom_dicom_proto,
-	epropb.File_proto_epro_epro_proto, medicationpb.File_proto_medication_medication_proto, subjectpb.File_proto_subject_subject_proto,
+	epropb.File_proto_epro_epro_proto, medicationpb.File_proto_medication_medication_proto, subjectpb.File_proto_subject_subject_proto, auditpb.File_proto_audit_audit_proto,
 )}
 
 // Encode writes an answer.

@@ -18,6 +18,7 @@ import (
 	"clinsource/internal/sourcevalue"
 	"clinsource/project-api/internal/wire"
 	accesspb "clinsource/proto/access"
+	auditpb "clinsource/proto/audit"
 	dicompb "clinsource/proto/dicom"
 	epropb "clinsource/proto/epro"
 	medicationpb "clinsource/proto/medication"
@@ -29,7 +30,7 @@ import (
 var files = []protoreflect.FileDescriptor{
 	recordpb.File_proto_record_record_proto, vitalspb.File_proto_vitals_vitals_proto, dicompb.File_proto_dicom_dicom_proto,
 	epropb.File_proto_epro_epro_proto, medicationpb.File_proto_medication_medication_proto, subjectpb.File_proto_subject_subject_proto,
-	accesspb.File_proto_access_access_proto,
+	accesspb.File_proto_access_access_proto, auditpb.File_proto_audit_audit_proto,
 }
 
 // schemas grows until every reference has its schema.

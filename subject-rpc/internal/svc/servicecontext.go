@@ -70,6 +70,14 @@ func New(db *sqldb.DB) *ServiceContext {
 // Refused records what the guard refused.
 func (s *ServiceContext) Refused(ctx context.Context, r auditlog.Refusal) { s.Audit.Refused(ctx, r) }
 
+// AuditIntake takes what the gateway refused.
+func (s *ServiceContext) AuditIntake() *auditserver.Intake {
+	if s == nil {
+		return &auditserver.Intake{}
+	}
+	return auditserver.NewIntake(s.Audit)
+}
+
 // AuditServer gives the log to those who may read it. rpcserver registers services
 // once before anything is open, to learn their names.
 func (s *ServiceContext) AuditServer() *auditserver.Server {
