@@ -20,6 +20,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 
+	"clinsource/internal/auditlog"
 	"clinsource/internal/auth"
 	"clinsource/internal/callinfo"
 	"clinsource/internal/devcert"
@@ -97,6 +98,7 @@ func configOf(dir string) Config {
 			healthpb.Health_ServiceDesc.ServiceName: {"project-api", "suite"},
 		},
 		Policy: auth.PolicyConfig{File: "../../etc/policy.cedar"},
+		Audit:  auditlog.Config{KeyFile: filepath.Join(dir, "audit.key"), CheckpointDir: dir, Every: time.Minute},
 		Tokens: auth.Config{{Issuer: auth.DevIssuer, Audience: auth.DevAudience, JwksFile: filepath.Join(dir, "issuer.jwks.json")}},
 	}
 }

@@ -72,7 +72,7 @@ func (r Row) Cell(caller string, to Target) string {
 	project := map[Target]string{Own: OwnProject, Elsewhere: OwnProject, Beyond: OtherProject, Nowhere: "no-project"}[to]
 	scope, may := u.May(r.Do, r.What, project)
 	switch r.Where {
-	case Open, Anyone, Setup, Creation, PeersOnly, Another:
+	case Open, Anyone, Setup, Log, Creation, PeersOnly, Another:
 		return r.alone(u, to)
 	case Patient, Image:
 		return r.patient(u, to)
@@ -131,6 +131,10 @@ func (r Row) alone(u *auth.User, to Target) string {
 		}
 	case Creation:
 		if !u.MayCreateProjects() {
+			return Denied
+		}
+	case Log:
+		if _, ok := u.May(r.Do, r.What, OwnProject); !ok && !u.SetsUpProjects() {
 			return Denied
 		}
 	case PeersOnly:

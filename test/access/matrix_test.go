@@ -12,6 +12,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	_ "clinsource/proto/access" // Each package of proto/, for its descriptors.
+	_ "clinsource/proto/audit"
 	_ "clinsource/proto/dicom"
 	_ "clinsource/proto/epro"
 	_ "clinsource/proto/medication"

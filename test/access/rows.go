@@ -17,6 +17,7 @@ const (
 	Open      Where = iota // Nothing: it takes no token.
 	Anyone                 // Nothing: whoever has a token; it shows what their grants reach.
 	Setup                  // Nothing: it concerns all projects.
+	Log                    // Nothing: whoever reads the audit log of any project, or sets projects up.
 	Creation               // A project that is not there yet.
 	Project                // A project.
 	Whole                  // A project as a whole: a role confined to some sites may not.
@@ -104,6 +105,10 @@ var Rows = []Row{
 	{"access.AccessService/RevokeGrant", auth.Write, auth.Grants, GrantID, `{"grant_id":"{grant}"}`, true},
 	{"access.AccessService/DisableAccount", auth.Write, auth.Accounts, Setup, `{"sub":"{new}"}`, false},
 	{"access.AccessService/EnableAccount", auth.Write, auth.Accounts, Setup, `{"sub":"{new}"}`, false},
+	{"audit.AuditService/ListAudit", auth.Read, auth.Audit, Project, ofProject, false},
+	{"audit.AuditService/ListAccess", auth.Read, auth.Audit, Subject, ofBoth, false},
+	{"audit.AuditService/ExportAudit", auth.Read, auth.Audit, Log, `{}`, false},
+	{"audit.AuditIntake/RecordRefusals", auth.Write, auth.Audit, PeersOnly, `{}`, false},
 	{"access.AccountResolver/ResolveAccount", auth.Read, auth.Accounts, PeersOnly, `{"issuer":"i","sub":"s"}`, false},
 
 	{"GET /healthz", auth.Read, "", Open, "", false},
@@ -147,6 +152,9 @@ var Rows = []Row{
 	{"PATCH " + subject + "/medications/{record_id}", auth.Amend, auth.Medications, Subject, `{"base_version":1,"reason":"read off wrongly","dose":{"value":2,"ucum_unit":"mg"}}`, true},
 	{"POST " + subject + "/medications/{record_id}:void", auth.Amend, auth.Medications, Subject, `{"base_version":1,"reason":"read off wrongly"}`, true},
 	{"GET " + subject + "/medications/{record_id}/versions", auth.Read, auth.Medications, Subject, "", false},
+	{"GET " + subject + "/access-log", auth.Read, auth.Audit, Subject, "", false},
+	{"GET /v1/projects/{project_id}/audit/{service}", auth.Read, auth.Audit, Project, "", false},
+	{"GET /v1/audit/{service}", auth.Read, auth.Audit, Log, "", false},
 	{"POST /v1/grants", auth.Write, auth.Grants, Whole, `{` + grantBody + `}`, false},
 	{"GET /v1/grants", auth.Read, auth.Grants, Whole, "?project_id={project}", false},
 	{"DELETE /v1/grants/{grant_id}", auth.Write, auth.Grants, GrantID, "", true},

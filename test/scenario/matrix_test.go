@@ -24,6 +24,7 @@ import (
 
 	"clinsource/internal/auth"
 	_ "clinsource/proto/access" // The services that no other test of this package calls by name.
+	_ "clinsource/proto/audit"
 	_ "clinsource/proto/medication"
 	_ "clinsource/proto/subject"
 	"clinsource/test/access"
@@ -273,7 +274,7 @@ func (m *matrix) request(t *testing.T, method, path string, r access.Row, s spot
 	t.Helper()
 	a := &api{token: token, http: &http.Client{Transport: transport(), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	path = strings.NewReplacer("{project_id}", s.ids["project"], "{patient_id}", s.ids["patient"], "{image_id}", s.ids["image"],
-		"{upload_id}", m.upload, "{grant_id}", s.ids["grant"], "{sub}", url.PathEscape(fresh("a|b/c:d")),
+		"{upload_id}", m.upload, "{service}", "vitals", "{grant_id}", s.ids["grant"], "{sub}", url.PathEscape(fresh("a|b/c:d")),
 		"{record_id}", s.ids[string(r.What)], "{file}", "swagger-ui.css", "{reason}", "TIMEOUT").Replace(path)
 	body, header := []byte(s.fill(r.Body)), []string{}
 	switch {
