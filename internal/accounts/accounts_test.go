@@ -196,3 +196,14 @@ func TestResolve(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkAccount(b *testing.B) {
+	c := accounts.NewCache(func(context.Context, string, string) (auth.Account, error) { return auth.Account{}, nil })
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, err := c.Account(b.Context(), "i", "u"); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

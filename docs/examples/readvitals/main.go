@@ -146,7 +146,7 @@ func askOnce(ctx context.Context, client vitalspb.VitalsServiceClient, in *vital
 // pause waits for d, more or less, so that callers who failed together do not come
 // back together.
 func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d/2 + rand.N(d))
+	timer := time.NewTimer(d/2 + rand.N(d)) // #nosec G404 -- a pause is no secret
 	defer timer.Stop()
 	select {
 	case <-timer.C:
