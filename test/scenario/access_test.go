@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -98,4 +99,28 @@ func TestGrantsCountEverywhereWithinSeconds(t *testing.T) {
 			t.Errorf("POST %s: %d", path, r.status)
 		}
 	}
+}
+
+// While the registry hangs, whom it has spoken of goes on as it said last; a
+// stranger is refused, because they may be disabled, unless a development token
+// brings its own grant.
+func TestAccessWhileTheRegistryHangs(t *testing.T) {
+	w := newWorld(t)
+	s := w.full(t, "s1")
+	known, stranger := fresh("known"), fresh("stranger")
+	for _, sub := range []string{known, stranger} {
+		w.admin.post(t, "/v1/grants", object{"sub": sub, "role": "monitor", "project_id": w.project}).want(t, 201)
+	}
+	path := s.path + "/vitals"
+	becomes(t, tokenless(t, known), path, 200)
+	theSuite.signal(t, "subject-rpc", syscall.SIGSTOP)
+	defer theSuite.signal(t, "subject-rpc", syscall.SIGCONT)
+	time.Sleep(2100 * time.Millisecond) // What was asked is due to be asked anew.
+	for range 20 {
+		tokenless(t, known).get(t, path).want(t, 200)
+	}
+	tokenless(t, stranger).get(t, path).want(t, 503)
+	tokenless(t, fresh("claims"), auth.Grant{Role: auth.Monitor, Project: w.project}).get(t, path).want(t, 200)
+	theSuite.signal(t, "subject-rpc", syscall.SIGCONT)
+	becomes(t, tokenless(t, stranger), path, 200)
 }
