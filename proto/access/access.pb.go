@@ -341,8 +341,9 @@ func (x *CreateGrantRequest) GetPatientId() string {
 // The grant.
 type CreateGrantResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Grant         *Grant                 `protobuf:"bytes,1,opt,name=grant,proto3" json:"grant,omitempty"`      // As stored.
-	Created       bool                   `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"` // False: it was in force already (a resend).
+	Grant         *Grant                 `protobuf:"bytes,1,opt,name=grant,proto3" json:"grant,omitempty"`                    // As stored.
+	Created       bool                   `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"`               // False: it was in force already (a resend).
+	GrantId       string                 `protobuf:"bytes,3,opt,name=grant_id,json=grantId,proto3" json:"grant_id,omitempty"` // Its identifier, which a revocation names.
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -389,6 +390,13 @@ func (x *CreateGrantResponse) GetCreated() bool {
 		return x.Created
 	}
 	return false
+}
+
+func (x *CreateGrantResponse) GetGrantId() string {
+	if x != nil {
+		return x.GrantId
+	}
+	return ""
 }
 
 // Which project, why, and for how long.
@@ -1206,10 +1214,11 @@ const file_proto_access_access_proto_rawDesc = "" +
 	"project_id\x18\x04 \x01(\tR\tprojectId\x12\x19\n" +
 	"\bsite_ids\x18\x05 \x03(\tR\asiteIds\x12\x1d\n" +
 	"\n" +
-	"patient_id\x18\x06 \x01(\tR\tpatientId\"T\n" +
+	"patient_id\x18\x06 \x01(\tR\tpatientId\"o\n" +
 	"\x13CreateGrantResponse\x12#\n" +
 	"\x05grant\x18\x01 \x01(\v2\r.access.GrantR\x05grant\x12\x18\n" +
-	"\acreated\x18\x02 \x01(\bR\acreated\"m\n" +
+	"\acreated\x18\x02 \x01(\bR\acreated\x12\x19\n" +
+	"\bgrant_id\x18\x03 \x01(\tR\agrantId\"m\n" +
 	"\x1aTakeEmergencyAccessRequest\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x01 \x01(\tR\tprojectId\x12\x16\n" +

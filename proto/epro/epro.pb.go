@@ -1037,8 +1037,11 @@ func (x *AmendReportRequest) GetUpdateMask() []string {
 // What became of the correction.
 type AmendReportResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Report        *Report                `protobuf:"bytes,1,opt,name=report,proto3" json:"report,omitempty"`    // The version that it became.
-	Created       bool                   `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"` // False: it was there already (a resend).
+	Report        *Report                `protobuf:"bytes,1,opt,name=report,proto3" json:"report,omitempty"`                     // The version that it became.
+	Created       bool                   `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"`                  // False: it was there already (a resend).
+	RecordId      string                 `protobuf:"bytes,3,opt,name=record_id,json=recordId,proto3" json:"record_id,omitempty"` // Id of the record, as an upload answers.
+	Version       int32                  `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`                  // The version's number.
+	Findings      []*record.Finding      `protobuf:"bytes,5,rep,name=findings,proto3" json:"findings,omitempty"`                 // What the rules found in it.
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1087,11 +1090,35 @@ func (x *AmendReportResponse) GetCreated() bool {
 	return false
 }
 
+func (x *AmendReportResponse) GetRecordId() string {
+	if x != nil {
+		return x.RecordId
+	}
+	return ""
+}
+
+func (x *AmendReportResponse) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *AmendReportResponse) GetFindings() []*record.Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
 // What became of the voided record.
 type VoidReportResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Report        *Report                `protobuf:"bytes,1,opt,name=report,proto3" json:"report,omitempty"`    // The version that says so.
-	Created       bool                   `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"` // False: it was there already (a resend).
+	Report        *Report                `protobuf:"bytes,1,opt,name=report,proto3" json:"report,omitempty"`                     // The version that says so.
+	Created       bool                   `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"`                  // False: it was there already (a resend).
+	RecordId      string                 `protobuf:"bytes,3,opt,name=record_id,json=recordId,proto3" json:"record_id,omitempty"` // Id of the record, as an upload answers.
+	Version       int32                  `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`                  // The version's number.
+	Findings      []*record.Finding      `protobuf:"bytes,5,rep,name=findings,proto3" json:"findings,omitempty"`                 // What the rules found in it.
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1138,6 +1165,27 @@ func (x *VoidReportResponse) GetCreated() bool {
 		return x.Created
 	}
 	return false
+}
+
+func (x *VoidReportResponse) GetRecordId() string {
+	if x != nil {
+		return x.RecordId
+	}
+	return ""
+}
+
+func (x *VoidReportResponse) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *VoidReportResponse) GetFindings() []*record.Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
 }
 
 // One page of versions, the first one first.
@@ -1299,13 +1347,19 @@ const file_proto_epro_epro_proto_rawDesc = "" +
 	"\x06reason\x18\n" +
 	" \x01(\tR\x06reason\x12\x1f\n" +
 	"\vupdate_mask\x18\v \x03(\tR\n" +
-	"updateMask\"U\n" +
+	"updateMask\"\xb9\x01\n" +
 	"\x13AmendReportResponse\x12$\n" +
 	"\x06report\x18\x01 \x01(\v2\f.epro.ReportR\x06report\x12\x18\n" +
-	"\acreated\x18\x02 \x01(\bR\acreated\"T\n" +
+	"\acreated\x18\x02 \x01(\bR\acreated\x12\x1b\n" +
+	"\trecord_id\x18\x03 \x01(\tR\brecordId\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\x05R\aversion\x12+\n" +
+	"\bfindings\x18\x05 \x03(\v2\x0f.record.FindingR\bfindings\"\xb8\x01\n" +
 	"\x12VoidReportResponse\x12$\n" +
 	"\x06report\x18\x01 \x01(\v2\f.epro.ReportR\x06report\x12\x18\n" +
-	"\acreated\x18\x02 \x01(\bR\acreated\"n\n" +
+	"\acreated\x18\x02 \x01(\bR\acreated\x12\x1b\n" +
+	"\trecord_id\x18\x03 \x01(\tR\brecordId\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\x05R\aversion\x12+\n" +
+	"\bfindings\x18\x05 \x03(\v2\x0f.record.FindingR\bfindings\"n\n" +
 	"\x1aListReportVersionsResponse\x12(\n" +
 	"\bversions\x18\x01 \x03(\v2\f.epro.ReportR\bversions\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xa6\x04\n" +
@@ -1372,27 +1426,29 @@ var file_proto_epro_epro_proto_depIdxs = []int32{
 	16, // 13: epro.AmendReportRequest.authored_time:type_name -> google.protobuf.Timestamp
 	0,  // 14: epro.AmendReportRequest.answers:type_name -> epro.Answer
 	3,  // 15: epro.AmendReportResponse.report:type_name -> epro.Report
-	3,  // 16: epro.VoidReportResponse.report:type_name -> epro.Report
-	3,  // 17: epro.ListReportVersionsResponse.versions:type_name -> epro.Report
-	1,  // 18: epro.EproService.SubmitReport:input_type -> epro.SubmitReportRequest
-	4,  // 19: epro.EproService.GetPatientReports:input_type -> epro.GetPatientReportsRequest
-	6,  // 20: epro.EproService.ListReports:input_type -> epro.ListReportsRequest
-	8,  // 21: epro.EproService.GetReportsSummary:input_type -> epro.GetReportsSummaryRequest
-	10, // 22: epro.EproService.AmendReport:input_type -> epro.AmendReportRequest
-	19, // 23: epro.EproService.VoidReport:input_type -> record.VoidRecordRequest
-	20, // 24: epro.EproService.ListReportVersions:input_type -> record.ListRecordVersionsRequest
-	2,  // 25: epro.EproService.SubmitReport:output_type -> epro.SubmitReportResponse
-	5,  // 26: epro.EproService.GetPatientReports:output_type -> epro.GetPatientReportsResponse
-	7,  // 27: epro.EproService.ListReports:output_type -> epro.ListReportsResponse
-	9,  // 28: epro.EproService.GetReportsSummary:output_type -> epro.GetReportsSummaryResponse
-	11, // 29: epro.EproService.AmendReport:output_type -> epro.AmendReportResponse
-	12, // 30: epro.EproService.VoidReport:output_type -> epro.VoidReportResponse
-	13, // 31: epro.EproService.ListReportVersions:output_type -> epro.ListReportVersionsResponse
-	25, // [25:32] is the sub-list for method output_type
-	18, // [18:25] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	17, // 16: epro.AmendReportResponse.findings:type_name -> record.Finding
+	3,  // 17: epro.VoidReportResponse.report:type_name -> epro.Report
+	17, // 18: epro.VoidReportResponse.findings:type_name -> record.Finding
+	3,  // 19: epro.ListReportVersionsResponse.versions:type_name -> epro.Report
+	1,  // 20: epro.EproService.SubmitReport:input_type -> epro.SubmitReportRequest
+	4,  // 21: epro.EproService.GetPatientReports:input_type -> epro.GetPatientReportsRequest
+	6,  // 22: epro.EproService.ListReports:input_type -> epro.ListReportsRequest
+	8,  // 23: epro.EproService.GetReportsSummary:input_type -> epro.GetReportsSummaryRequest
+	10, // 24: epro.EproService.AmendReport:input_type -> epro.AmendReportRequest
+	19, // 25: epro.EproService.VoidReport:input_type -> record.VoidRecordRequest
+	20, // 26: epro.EproService.ListReportVersions:input_type -> record.ListRecordVersionsRequest
+	2,  // 27: epro.EproService.SubmitReport:output_type -> epro.SubmitReportResponse
+	5,  // 28: epro.EproService.GetPatientReports:output_type -> epro.GetPatientReportsResponse
+	7,  // 29: epro.EproService.ListReports:output_type -> epro.ListReportsResponse
+	9,  // 30: epro.EproService.GetReportsSummary:output_type -> epro.GetReportsSummaryResponse
+	11, // 31: epro.EproService.AmendReport:output_type -> epro.AmendReportResponse
+	12, // 32: epro.EproService.VoidReport:output_type -> epro.VoidReportResponse
+	13, // 33: epro.EproService.ListReportVersions:output_type -> epro.ListReportVersionsResponse
+	27, // [27:34] is the sub-list for method output_type
+	20, // [20:27] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_proto_epro_epro_proto_init() }

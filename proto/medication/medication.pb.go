@@ -853,8 +853,11 @@ func (x *AmendMedicationRequest) GetUpdateMask() []string {
 // What became of the correction.
 type AmendMedicationResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Medication    *Medication            `protobuf:"bytes,1,opt,name=medication,proto3" json:"medication,omitempty"` // The version that it became.
-	Created       bool                   `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"`      // False: it was there already (a resend).
+	Medication    *Medication            `protobuf:"bytes,1,opt,name=medication,proto3" json:"medication,omitempty"`             // The version that it became.
+	Created       bool                   `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"`                  // False: it was there already (a resend).
+	RecordId      string                 `protobuf:"bytes,3,opt,name=record_id,json=recordId,proto3" json:"record_id,omitempty"` // Id of the record, as an upload answers.
+	Version       int32                  `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`                  // The version's number.
+	Findings      []*record.Finding      `protobuf:"bytes,5,rep,name=findings,proto3" json:"findings,omitempty"`                 // What the rules found in it.
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -903,11 +906,35 @@ func (x *AmendMedicationResponse) GetCreated() bool {
 	return false
 }
 
+func (x *AmendMedicationResponse) GetRecordId() string {
+	if x != nil {
+		return x.RecordId
+	}
+	return ""
+}
+
+func (x *AmendMedicationResponse) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *AmendMedicationResponse) GetFindings() []*record.Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
 // What became of the voided record.
 type VoidMedicationResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Medication    *Medication            `protobuf:"bytes,1,opt,name=medication,proto3" json:"medication,omitempty"` // The version that says so.
-	Created       bool                   `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"`      // False: it was there already (a resend).
+	Medication    *Medication            `protobuf:"bytes,1,opt,name=medication,proto3" json:"medication,omitempty"`             // The version that says so.
+	Created       bool                   `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"`                  // False: it was there already (a resend).
+	RecordId      string                 `protobuf:"bytes,3,opt,name=record_id,json=recordId,proto3" json:"record_id,omitempty"` // Id of the record, as an upload answers.
+	Version       int32                  `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`                  // The version's number.
+	Findings      []*record.Finding      `protobuf:"bytes,5,rep,name=findings,proto3" json:"findings,omitempty"`                 // What the rules found in it.
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -954,6 +981,27 @@ func (x *VoidMedicationResponse) GetCreated() bool {
 		return x.Created
 	}
 	return false
+}
+
+func (x *VoidMedicationResponse) GetRecordId() string {
+	if x != nil {
+		return x.RecordId
+	}
+	return ""
+}
+
+func (x *VoidMedicationResponse) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *VoidMedicationResponse) GetFindings() []*record.Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
 }
 
 // One page of versions, the first one first.
@@ -1110,17 +1158,23 @@ const file_proto_medication_medication_proto_rawDesc = "" +
 	"\fbase_version\x18\v \x01(\x05R\vbaseVersion\x12\x16\n" +
 	"\x06reason\x18\f \x01(\tR\x06reason\x12\x1f\n" +
 	"\vupdate_mask\x18\r \x03(\tR\n" +
-	"updateMask\"k\n" +
+	"updateMask\"\xcf\x01\n" +
 	"\x17AmendMedicationResponse\x126\n" +
 	"\n" +
 	"medication\x18\x01 \x01(\v2\x16.medication.MedicationR\n" +
 	"medication\x12\x18\n" +
-	"\acreated\x18\x02 \x01(\bR\acreated\"j\n" +
+	"\acreated\x18\x02 \x01(\bR\acreated\x12\x1b\n" +
+	"\trecord_id\x18\x03 \x01(\tR\brecordId\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\x05R\aversion\x12+\n" +
+	"\bfindings\x18\x05 \x03(\v2\x0f.record.FindingR\bfindings\"\xce\x01\n" +
 	"\x16VoidMedicationResponse\x126\n" +
 	"\n" +
 	"medication\x18\x01 \x01(\v2\x16.medication.MedicationR\n" +
 	"medication\x12\x18\n" +
-	"\acreated\x18\x02 \x01(\bR\acreated\"|\n" +
+	"\acreated\x18\x02 \x01(\bR\acreated\x12\x1b\n" +
+	"\trecord_id\x18\x03 \x01(\tR\brecordId\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\x05R\aversion\x12+\n" +
+	"\bfindings\x18\x05 \x03(\v2\x0f.record.FindingR\bfindings\"|\n" +
 	"\x1eListMedicationVersionsResponse\x122\n" +
 	"\bversions\x18\x01 \x03(\v2\x16.medication.MedicationR\bversions\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xd2\x04\n" +
@@ -1188,25 +1242,27 @@ var file_proto_medication_medication_proto_depIdxs = []int32{
 	13, // 19: medication.AmendMedicationRequest.start_time:type_name -> google.protobuf.Timestamp
 	13, // 20: medication.AmendMedicationRequest.end_time:type_name -> google.protobuf.Timestamp
 	3,  // 21: medication.AmendMedicationResponse.medication:type_name -> medication.Medication
-	3,  // 22: medication.VoidMedicationResponse.medication:type_name -> medication.Medication
-	3,  // 23: medication.ListMedicationVersionsResponse.versions:type_name -> medication.Medication
-	1,  // 24: medication.MedicationService.RecordMedication:input_type -> medication.RecordMedicationRequest
-	4,  // 25: medication.MedicationService.ListMedications:input_type -> medication.ListMedicationsRequest
-	6,  // 26: medication.MedicationService.GetMedicationsSummary:input_type -> medication.GetMedicationsSummaryRequest
-	8,  // 27: medication.MedicationService.AmendMedication:input_type -> medication.AmendMedicationRequest
-	16, // 28: medication.MedicationService.VoidMedication:input_type -> record.VoidRecordRequest
-	17, // 29: medication.MedicationService.ListMedicationVersions:input_type -> record.ListRecordVersionsRequest
-	2,  // 30: medication.MedicationService.RecordMedication:output_type -> medication.RecordMedicationResponse
-	5,  // 31: medication.MedicationService.ListMedications:output_type -> medication.ListMedicationsResponse
-	7,  // 32: medication.MedicationService.GetMedicationsSummary:output_type -> medication.GetMedicationsSummaryResponse
-	9,  // 33: medication.MedicationService.AmendMedication:output_type -> medication.AmendMedicationResponse
-	10, // 34: medication.MedicationService.VoidMedication:output_type -> medication.VoidMedicationResponse
-	11, // 35: medication.MedicationService.ListMedicationVersions:output_type -> medication.ListMedicationVersionsResponse
-	30, // [30:36] is the sub-list for method output_type
-	24, // [24:30] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	14, // 22: medication.AmendMedicationResponse.findings:type_name -> record.Finding
+	3,  // 23: medication.VoidMedicationResponse.medication:type_name -> medication.Medication
+	14, // 24: medication.VoidMedicationResponse.findings:type_name -> record.Finding
+	3,  // 25: medication.ListMedicationVersionsResponse.versions:type_name -> medication.Medication
+	1,  // 26: medication.MedicationService.RecordMedication:input_type -> medication.RecordMedicationRequest
+	4,  // 27: medication.MedicationService.ListMedications:input_type -> medication.ListMedicationsRequest
+	6,  // 28: medication.MedicationService.GetMedicationsSummary:input_type -> medication.GetMedicationsSummaryRequest
+	8,  // 29: medication.MedicationService.AmendMedication:input_type -> medication.AmendMedicationRequest
+	16, // 30: medication.MedicationService.VoidMedication:input_type -> record.VoidRecordRequest
+	17, // 31: medication.MedicationService.ListMedicationVersions:input_type -> record.ListRecordVersionsRequest
+	2,  // 32: medication.MedicationService.RecordMedication:output_type -> medication.RecordMedicationResponse
+	5,  // 33: medication.MedicationService.ListMedications:output_type -> medication.ListMedicationsResponse
+	7,  // 34: medication.MedicationService.GetMedicationsSummary:output_type -> medication.GetMedicationsSummaryResponse
+	9,  // 35: medication.MedicationService.AmendMedication:output_type -> medication.AmendMedicationResponse
+	10, // 36: medication.MedicationService.VoidMedication:output_type -> medication.VoidMedicationResponse
+	11, // 37: medication.MedicationService.ListMedicationVersions:output_type -> medication.ListMedicationVersionsResponse
+	32, // [32:38] is the sub-list for method output_type
+	26, // [26:32] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_proto_medication_medication_proto_init() }

@@ -1731,8 +1731,11 @@ func (x *AmendVitalsRequest) GetUpdateMask() []string {
 // What became of the correction.
 type AmendVitalsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Record        *VitalsRecord          `protobuf:"bytes,1,opt,name=record,proto3" json:"record,omitempty"`    // The version that it became.
-	Created       bool                   `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"` // False: it was there already (a resend).
+	Record        *VitalsRecord          `protobuf:"bytes,1,opt,name=record,proto3" json:"record,omitempty"`                     // The version that it became.
+	Created       bool                   `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"`                  // False: it was there already (a resend).
+	RecordId      string                 `protobuf:"bytes,3,opt,name=record_id,json=recordId,proto3" json:"record_id,omitempty"` // Id of the record, as an upload answers.
+	Version       int32                  `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`                  // The version's number.
+	Findings      []*record.Finding      `protobuf:"bytes,5,rep,name=findings,proto3" json:"findings,omitempty"`                 // What the rules found in it.
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1781,11 +1784,35 @@ func (x *AmendVitalsResponse) GetCreated() bool {
 	return false
 }
 
+func (x *AmendVitalsResponse) GetRecordId() string {
+	if x != nil {
+		return x.RecordId
+	}
+	return ""
+}
+
+func (x *AmendVitalsResponse) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *AmendVitalsResponse) GetFindings() []*record.Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
 // What became of the voided record.
 type VoidVitalsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Record        *VitalsRecord          `protobuf:"bytes,1,opt,name=record,proto3" json:"record,omitempty"`    // The version that says so.
-	Created       bool                   `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"` // False: it was there already (a resend).
+	Record        *VitalsRecord          `protobuf:"bytes,1,opt,name=record,proto3" json:"record,omitempty"`                     // The version that says so.
+	Created       bool                   `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"`                  // False: it was there already (a resend).
+	RecordId      string                 `protobuf:"bytes,3,opt,name=record_id,json=recordId,proto3" json:"record_id,omitempty"` // Id of the record, as an upload answers.
+	Version       int32                  `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`                  // The version's number.
+	Findings      []*record.Finding      `protobuf:"bytes,5,rep,name=findings,proto3" json:"findings,omitempty"`                 // What the rules found in it.
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1832,6 +1859,27 @@ func (x *VoidVitalsResponse) GetCreated() bool {
 		return x.Created
 	}
 	return false
+}
+
+func (x *VoidVitalsResponse) GetRecordId() string {
+	if x != nil {
+		return x.RecordId
+	}
+	return ""
+}
+
+func (x *VoidVitalsResponse) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *VoidVitalsResponse) GetFindings() []*record.Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
 }
 
 // One page of versions, the first one first.
@@ -2042,13 +2090,19 @@ const file_proto_vitals_vitals_proto_rawDesc = "" +
 	"\fbase_version\x18\x17 \x01(\x05R\vbaseVersion\x12\x16\n" +
 	"\x06reason\x18\x18 \x01(\tR\x06reason\x12\x1f\n" +
 	"\vupdate_mask\x18\x19 \x03(\tR\n" +
-	"updateMask\"]\n" +
+	"updateMask\"\xc1\x01\n" +
 	"\x13AmendVitalsResponse\x12,\n" +
 	"\x06record\x18\x01 \x01(\v2\x14.vitals.VitalsRecordR\x06record\x12\x18\n" +
-	"\acreated\x18\x02 \x01(\bR\acreated\"\\\n" +
+	"\acreated\x18\x02 \x01(\bR\acreated\x12\x1b\n" +
+	"\trecord_id\x18\x03 \x01(\tR\brecordId\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\x05R\aversion\x12+\n" +
+	"\bfindings\x18\x05 \x03(\v2\x0f.record.FindingR\bfindings\"\xc0\x01\n" +
 	"\x12VoidVitalsResponse\x12,\n" +
 	"\x06record\x18\x01 \x01(\v2\x14.vitals.VitalsRecordR\x06record\x12\x18\n" +
-	"\acreated\x18\x02 \x01(\bR\acreated\"v\n" +
+	"\acreated\x18\x02 \x01(\bR\acreated\x12\x1b\n" +
+	"\trecord_id\x18\x03 \x01(\tR\brecordId\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\x05R\aversion\x12+\n" +
+	"\bfindings\x18\x05 \x03(\v2\x0f.record.FindingR\bfindings\"v\n" +
 	"\x1aListVitalsVersionsResponse\x120\n" +
 	"\bversions\x18\x01 \x03(\v2\x14.vitals.VitalsRecordR\bversions\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*\xa7\x01\n" +
@@ -2165,27 +2219,29 @@ var file_proto_vitals_vitals_proto_depIdxs = []int32{
 	7,  // 34: vitals.AmendVitalsRequest.oxygen_saturation:type_name -> vitals.OxygenSaturation
 	8,  // 35: vitals.AmendVitalsRequest.body_weight:type_name -> vitals.BodyWeight
 	11, // 36: vitals.AmendVitalsResponse.record:type_name -> vitals.VitalsRecord
-	11, // 37: vitals.VoidVitalsResponse.record:type_name -> vitals.VitalsRecord
-	11, // 38: vitals.ListVitalsVersionsResponse.versions:type_name -> vitals.VitalsRecord
-	9,  // 39: vitals.VitalsService.UploadVitals:input_type -> vitals.UploadVitalsRequest
-	12, // 40: vitals.VitalsService.ListVitals:input_type -> vitals.ListVitalsRequest
-	14, // 41: vitals.VitalsService.GetLatestVitals:input_type -> vitals.GetLatestVitalsRequest
-	18, // 42: vitals.VitalsService.GetVitalsSummary:input_type -> vitals.GetVitalsSummaryRequest
-	20, // 43: vitals.VitalsService.AmendVitals:input_type -> vitals.AmendVitalsRequest
-	28, // 44: vitals.VitalsService.VoidVitals:input_type -> record.VoidRecordRequest
-	29, // 45: vitals.VitalsService.ListVitalsVersions:input_type -> record.ListRecordVersionsRequest
-	10, // 46: vitals.VitalsService.UploadVitals:output_type -> vitals.UploadVitalsResponse
-	13, // 47: vitals.VitalsService.ListVitals:output_type -> vitals.ListVitalsResponse
-	17, // 48: vitals.VitalsService.GetLatestVitals:output_type -> vitals.GetLatestVitalsResponse
-	19, // 49: vitals.VitalsService.GetVitalsSummary:output_type -> vitals.GetVitalsSummaryResponse
-	21, // 50: vitals.VitalsService.AmendVitals:output_type -> vitals.AmendVitalsResponse
-	22, // 51: vitals.VitalsService.VoidVitals:output_type -> vitals.VoidVitalsResponse
-	23, // 52: vitals.VitalsService.ListVitalsVersions:output_type -> vitals.ListVitalsVersionsResponse
-	46, // [46:53] is the sub-list for method output_type
-	39, // [39:46] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	26, // 37: vitals.AmendVitalsResponse.findings:type_name -> record.Finding
+	11, // 38: vitals.VoidVitalsResponse.record:type_name -> vitals.VitalsRecord
+	26, // 39: vitals.VoidVitalsResponse.findings:type_name -> record.Finding
+	11, // 40: vitals.ListVitalsVersionsResponse.versions:type_name -> vitals.VitalsRecord
+	9,  // 41: vitals.VitalsService.UploadVitals:input_type -> vitals.UploadVitalsRequest
+	12, // 42: vitals.VitalsService.ListVitals:input_type -> vitals.ListVitalsRequest
+	14, // 43: vitals.VitalsService.GetLatestVitals:input_type -> vitals.GetLatestVitalsRequest
+	18, // 44: vitals.VitalsService.GetVitalsSummary:input_type -> vitals.GetVitalsSummaryRequest
+	20, // 45: vitals.VitalsService.AmendVitals:input_type -> vitals.AmendVitalsRequest
+	28, // 46: vitals.VitalsService.VoidVitals:input_type -> record.VoidRecordRequest
+	29, // 47: vitals.VitalsService.ListVitalsVersions:input_type -> record.ListRecordVersionsRequest
+	10, // 48: vitals.VitalsService.UploadVitals:output_type -> vitals.UploadVitalsResponse
+	13, // 49: vitals.VitalsService.ListVitals:output_type -> vitals.ListVitalsResponse
+	17, // 50: vitals.VitalsService.GetLatestVitals:output_type -> vitals.GetLatestVitalsResponse
+	19, // 51: vitals.VitalsService.GetVitalsSummary:output_type -> vitals.GetVitalsSummaryResponse
+	21, // 52: vitals.VitalsService.AmendVitals:output_type -> vitals.AmendVitalsResponse
+	22, // 53: vitals.VitalsService.VoidVitals:output_type -> vitals.VoidVitalsResponse
+	23, // 54: vitals.VitalsService.ListVitalsVersions:output_type -> vitals.ListVitalsVersionsResponse
+	48, // [48:55] is the sub-list for method output_type
+	41, // [41:48] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_proto_vitals_vitals_proto_init() }

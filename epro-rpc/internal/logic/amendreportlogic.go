@@ -43,7 +43,8 @@ func (l *AmendReportLogic) AmendReport(in *epropb.AmendReportRequest) (*epropb.A
 		return nil, err
 	}
 	out, err := message.RecordOut(stored)
-	return &epropb.AmendReportResponse{Report: out, Created: created}, err
+	return &epropb.AmendReportResponse{Report: out, Created: created,
+		RecordId: out.GetRecordId(), Version: out.GetVersion(), Findings: out.GetFindings()}, err
 }
 
 func (l *AmendReportLogic) draft(in *epropb.AmendReportRequest, base records.Base) (records.Draft, error) {

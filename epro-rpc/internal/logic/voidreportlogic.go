@@ -27,5 +27,6 @@ func (l *VoidReportLogic) VoidReport(in *recordpb.VoidRecordRequest) (*epropb.Vo
 		return nil, err
 	}
 	out, err := message.RecordOut(stored)
-	return &epropb.VoidReportResponse{Report: out, Created: created}, err
+	return &epropb.VoidReportResponse{Report: out, Created: created,
+		RecordId: out.GetRecordId(), Version: out.GetVersion(), Findings: out.GetFindings()}, err
 }

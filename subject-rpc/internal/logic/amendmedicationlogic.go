@@ -43,7 +43,8 @@ func (l *AmendMedicationLogic) AmendMedication(in *medicationpb.AmendMedicationR
 		return nil, err
 	}
 	out, err := message.RecordOut(stored)
-	return &medicationpb.AmendMedicationResponse{Medication: out, Created: created}, err
+	return &medicationpb.AmendMedicationResponse{Medication: out, Created: created,
+		RecordId: out.GetRecordId(), Version: out.GetVersion(), Findings: out.GetFindings()}, err
 }
 
 func (l *AmendMedicationLogic) draft(in *medicationpb.AmendMedicationRequest, base records.Base) (records.Draft, error) {

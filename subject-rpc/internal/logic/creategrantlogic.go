@@ -48,7 +48,7 @@ func (l *CreateGrantLogic) CreateGrant(in *accesspb.CreateGrantRequest) (*access
 		return nil, err
 	}
 	tellAccess(l.ctx, l.svcCtx)
-	return &accesspb.CreateGrantResponse{Grant: grantOut(stored), Created: out == store.Created}, nil
+	return &accesspb.CreateGrantResponse{Grant: grantOut(stored), GrantId: stored.ID, Created: out == store.Created}, nil
 }
 
 // checkGrant gives what is wrong with a grant by itself.

@@ -27,5 +27,6 @@ func (l *VoidMedicationLogic) VoidMedication(in *recordpb.VoidRecordRequest) (*m
 		return nil, err
 	}
 	out, err := message.RecordOut(stored)
-	return &medicationpb.VoidMedicationResponse{Medication: out, Created: created}, err
+	return &medicationpb.VoidMedicationResponse{Medication: out, Created: created,
+		RecordId: out.GetRecordId(), Version: out.GetVersion(), Findings: out.GetFindings()}, err
 }

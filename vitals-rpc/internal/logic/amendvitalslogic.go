@@ -43,7 +43,8 @@ func (l *AmendVitalsLogic) AmendVitals(in *vitalspb.AmendVitalsRequest) (*vitals
 		return nil, err
 	}
 	out, err := message.RecordOut(stored)
-	return &vitalspb.AmendVitalsResponse{Record: out, Created: created}, err
+	return &vitalspb.AmendVitalsResponse{Record: out, Created: created,
+		RecordId: out.GetRecordId(), Version: out.GetVersion(), Findings: out.GetFindings()}, err
 }
 
 func (l *AmendVitalsLogic) draft(in *vitalspb.AmendVitalsRequest, base records.Base) (records.Draft, error) {

@@ -27,5 +27,6 @@ func (l *VoidVitalsLogic) VoidVitals(in *recordpb.VoidRecordRequest) (*vitalspb.
 		return nil, err
 	}
 	out, err := message.RecordOut(stored)
-	return &vitalspb.VoidVitalsResponse{Record: out, Created: created}, err
+	return &vitalspb.VoidVitalsResponse{Record: out, Created: created,
+		RecordId: out.GetRecordId(), Version: out.GetVersion(), Findings: out.GetFindings()}, err
 }
