@@ -48,8 +48,8 @@ const lookEvery = time.Second
 // Keep puts each new version of the file in force, until ctx ends. One with a
 // mistake is refused, and the policy before it goes on deciding.
 func (c PolicyConfig) Keep(ctx context.Context) {
-	last, _ := os.ReadFile(c.File)
-	taken := last
+	taken, _ := os.ReadFile(c.File)
+	last := taken
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for {
