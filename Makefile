@@ -64,6 +64,8 @@ test: build ## run all tests (RACE=1: with the race detector)
 
 test-faults: build ## break the running suite in every way of docs/faults.md (FAULTS=short: 5 minutes)
 	go test -timeout 25m -count=1 -v ./test/faults
+	CLINSOURCE_AUDIT_RECORDS=100000 go test -timeout 25m -count=1 -v -run TestTampering ./internal/audit
+	CLINSOURCE_AUDIT_KILLS=50 go test -timeout 25m -count=1 -v -run TestKilledWithItsAudit ./internal/records
 
 lint: $(BIN)/tools/golangci-lint ## run the linters of .golangci.yml (built once, some minutes)
 	$(BIN)/tools/golangci-lint run ./...

@@ -14,11 +14,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/mod/sumdb/note"
 
 	"clinsource/internal/audit"
 	"clinsource/internal/auditlog"
 	"clinsource/internal/auth"
+	"clinsource/internal/callinfo"
 	"clinsource/internal/records"
 	"clinsource/internal/sqldb"
 )
@@ -445,6 +447,80 @@ func TestCheckpointsOutsideAreWhole(t *testing.T) {
 			if _, err := auditlog.OpenCheckpoint(o.Note, keysOf(t, public)); err != nil {
 				t.Error(err)
 			}
+		}
+	})
+}
+
+// Shows R11.
+func TestRefusalsAreKept(t *testing.T) {
+	each(t, func(t *testing.T, ctx context.Context, db *sqldb.DB) {
+		config, _ := keyFile(t)
+		l := openLog(t, ctx, db, config)
+		known := callinfo.WithMethod(auth.WithUser(ctx, &auth.User{Subject: "nurse"}), "/vitals.VitalsService/ListVitals")
+		l.Refused(known, auditlog.Refusal{Method: "/vitals.VitalsService/ListVitals", Reason: "NO_GRANT", Project: "p", Patient: "x", Count: 1})
+		refused := func() (list []string) {
+			for r, err := range audit.Rows(ctx, db) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				list = append(list, fmt.Sprint(r.Action, " ", r.Actor, " ", r.Source, " ", r.Method, " ", r.Outcome, " ", r.Project, " ", r.Patient, " ", r.Records))
+			}
+			return list
+		}
+		want := []string{"refused nurse  /vitals.VitalsService/ListVitals NO_GRANT p x 1"}
+		if diff := cmp.Diff(want, refused()); diff != "" {
+			t.Errorf("before the answer leaves: -want +got:\n%s", diff)
+		}
+		for range 3 { // Of nobody knows whom: together, at the stop at the latest.
+			l.Refused(ctx, auditlog.Refusal{Source: "partner", Method: "/vitals.VitalsService/ListVitals", Reason: "TOKEN_INVALID", Count: 1})
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(append(want, "refused  partner /vitals.VitalsService/ListVitals TOKEN_INVALID   3"), refused()); diff != "" {
+			t.Errorf("after the stop: -want +got:\n%s", diff)
+		}
+	})
+}
+
+// Shows R08, R10.
+func TestWhoReadOrChangedASubjectsData(t *testing.T) {
+	each(t, func(t *testing.T, ctx context.Context, db *sqldb.DB) {
+		for _, e := range []audit.Event{
+			{Action: "create", Kind: auth.Vitals, Project: "p", Site: "s", Patient: "x", Record: "1", Version: 1},
+			{Action: "list", Kind: auth.Vitals, Project: "p", Patient: "y", Count: 3},
+			{Action: "list", Kind: auth.Vitals, Project: "p", Count: 3},
+			{Action: "list", Kind: auth.Vitals, Project: "other", Count: 3},
+			{Action: "list", Kind: auth.Sites, Project: "p", Count: 3},
+			{Action: "summarize", Kind: auth.Vitals, Project: "p", Patient: "x", Count: 1},
+		} {
+			if err := audit.Read(ctx, db, e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		names := func(list []audit.Found, err error) (all []string) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range list {
+				all = append(all, f.Action+" "+f.Kind+" "+f.Patient)
+			}
+			return all
+		}
+		if diff := cmp.Diff([]string{"summarize vitals x", "list vitals ", "create vitals x"}, names(audit.Accesses(ctx, db, "p", "s", audit.Query{Patient: "x", Limit: 10}))); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+		everything := auth.Scope{Project: "p", AllSites: true}
+		if diff := cmp.Diff([]string{"summarize vitals x"}, names(audit.List(ctx, db, everything, audit.Query{Action: "summarize", Limit: 10}))); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+		own := auth.Scope{Project: "p", AllSites: true, Patient: "y"}
+		if diff := cmp.Diff([]string{"list vitals y"}, names(audit.List(ctx, db, own, audit.Query{Limit: 10}))); diff != "" {
+			t.Errorf("a scope of one patient: -want +got:\n%s", diff)
+		}
+		site := auth.Scope{Project: "p", Sites: []string{"s"}}
+		if diff := cmp.Diff([]string{"create vitals x"}, names(audit.List(ctx, db, site, audit.Query{Limit: 10}))); diff != "" {
+			t.Errorf("a scope of one site: -want +got:\n%s", diff)
 		}
 	})
 }

@@ -22,7 +22,7 @@ func scan(row scanner, more ...any) (r auditlog.Row, err error) {
 }
 
 // pageRows is how many rows are read at once, so that no reader is held for long.
-const pageRows = 4000
+const pageRows = 20000
 
 // Rows gives all rows by lane and place, page by page; those that are in no lane
 // (of before the log, or put there by somebody else) come first.

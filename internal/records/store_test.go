@@ -7,7 +7,6 @@ import (
 	"testing/fstest"
 	"time"
 
-	"go.uber.org/goleak"
 	"google.golang.org/grpc/codes"
 
 	"clinsource/internal/auth"
@@ -19,8 +18,6 @@ import (
 	"clinsource/internal/sqldb/sqldbtest"
 	recordpb "clinsource/proto/record"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // fixture is a store of vitals, and a call of the user "nurse" to it.
 type fixture struct {
