@@ -560,3 +560,26 @@ func TestAFailedCorrectionLeavesNothing(t *testing.T) {
 		}
 	})
 }
+
+// What the log says of each version, those of a correction included, is what is
+// stored: its reason and who made it are part of the digest.
+func TestTheLogHoldsCorrections(t *testing.T) {
+	each(t, func(f *fixture) {
+		first, _ := f.put(draft("c-1", "one"))
+		f.amended(first, 1, "two", func(d *records.Draft) { d.Findings = append(d.Findings, query("q")) })
+		f.voided(first, 2)
+		stored := 0
+		for v, err := range f.store.Stored(f.ctx) {
+			if err != nil {
+				f.Fatal(err)
+			}
+			stored++
+			if n := f.number(`SELECT COUNT(*) FROM audit_events WHERE record_id = $1 AND version = $2 AND digest = $3`, v.Record, v.Version, v.Digest); n != 1 {
+				f.Errorf("the log has %d rows with the digest of version %d as it is stored", n, v.Version)
+			}
+		}
+		if stored != 3 {
+			f.Errorf("%d versions are stored", stored)
+		}
+	})
+}
