@@ -83,6 +83,7 @@ func (d drill) run(t *testing.T) {
 	original := theSuite.data
 	exchange(t, restored, d.restored(t, restored))
 	defer exchange(t, original, d.env)
+	auditExport(t) // Which verifies it.
 	for list, want := range before {
 		if got := string(w.admin.get(t, list).body); got != want {
 			t.Errorf("%s differs:\nbefore %s\nafter  %s", list, want, got)
