@@ -313,8 +313,8 @@ func (c *canary) correct(t *testing.T, pattern, path, id string, patch object) {
 	c.must(t, "GET", pattern+"/{record_id}/versions", path+"/"+id+"/versions", nil, "")
 }
 
-// access grants, revokes, disables and enables, and opens the project in an
-// emergency.
+// access grants, revokes, disables and enables, reads the audit log, and opens the
+// project in an emergency.
 func (c *canary) access(t *testing.T) {
 	t.Helper()
 	const grants, account = "/v1/grants", "/v1/accounts/{sub}:"
@@ -337,6 +337,10 @@ func (c *canary) access(t *testing.T) {
 		t.Fatal(err)
 	}
 	nurse := &canary{app: &app{token: token, path: c.path, http: c.http}, refusals: c.refusals, answered: c.answered}
+	for _, service := range []string{"vitals", "subject"} {
+		c.must(t, "GET", "/v1/projects/{project_id}/audit/{service}", c.path+"/audit/"+service, nil, "")
+		c.must(t, "GET", "/v1/audit/{service}", "/v1/audit/"+service, nil, "")
+	}
 	nurse.must(t, "POST", "/v1/projects/{project_id}/emergency-access", c.path+"/emergency-access", object{"reason": mark + " was brought in unconscious"}, "")
 }
 

@@ -62,7 +62,7 @@ func TestMetricsAreBounded(t *testing.T) {
 		a.want(t, 404, "GET", fmt.Sprintf("/bounded-%d/x", i), nil)
 	}
 	allowed := map[string]bool{"route": true, "status": true, "method": true, "code": true, "downstream": true, "key": true, "db": true,
-		"file": true, "store": true, "call": true, "le": true, "service": true, "version": true, "go_version": true}
+		"file": true, "store": true, "call": true, "le": true, "service": true, "version": true, "go_version": true, "limit": true, "result": true, "issuer": true}
 	for port := 9200; port <= 9204; port++ {
 		text := scrape(t, port)
 		series := ourSeries.FindAllString(text, -1)
