@@ -156,6 +156,29 @@ func (p Postgres) refresh(c *pgx.ConnConfig) error {
 	return err
 }
 
+// While a password is changed, the server and PasswordFile disagree for a moment:
+// a connection that is refused for it just then is made again.
+const (
+	wrongPassword  = "28P01"
+	passwordAgain  = 50 * time.Millisecond
+	passwordSettle = 2 * time.Second
+)
+
+func (p Postgres) connecting(ctx context.Context, connect func() error) error {
+	settled := time.Now().Add(passwordSettle)
+	for {
+		err := connect()
+		if p.PasswordFile == "" || sqlState(err) != wrongPassword || time.Now().After(settled) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(passwordAgain):
+		}
+	}
+}
+
 // newestVersion is the number of the newest migration file.
 func newestVersion(migrations fs.FS) (int64, error) {
 	all, err := versions(migrations)
@@ -207,7 +230,11 @@ func (e *postgresEngine) query(ctx context.Context, query string, args []any) (c
 }
 
 func (e *postgresEngine) try(ctx context.Context, query string, args []any) (*postgresRows, error) {
-	conn, err := e.reads.Acquire(ctx)
+	var conn *pgxpool.Conn
+	err := e.place.connecting(ctx, func() (err error) {
+		conn, err = e.reads.Acquire(ctx)
+		return err
+	})
 	if err != nil {
 		return nil, connectFault(ctx, err)
 	}

@@ -35,7 +35,13 @@ func (s *postgresSession) connect() error {
 	if err != nil {
 		return err
 	}
-	conn, err := pgx.ConnectConfig(ctx, c)
+	var conn *pgx.Conn
+	err = s.place.connecting(ctx, func() (err error) {
+		if err = s.place.refresh(c); err == nil {
+			conn, err = pgx.ConnectConfig(ctx, c)
+		}
+		return err
+	})
 	if err != nil {
 		return connectFault(ctx, err)
 	}
