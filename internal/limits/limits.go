@@ -27,7 +27,7 @@ type Config struct {
 	PerSecond int `json:",optional"` // Requests a second of one caller, on average; default 20,000.
 	Burst     int `json:",optional"` // Requests that one caller may send at once after a pause; default 40,000.
 	AtOnce    int `json:",optional"` // Requests of one caller under way at once; default 1,024.
-	Refusals  int `json:",optional"` // Allowance of one source address a minute: 1 for a missing token, 10 for one not valid; default 2,000.
+	Refusals  int `json:",optional"` // Allowance of one source address a minute: 1 for a missing token, 10 for one not valid; default 4,000.
 }
 
 func (c Config) complete() (Config, error) {
@@ -36,7 +36,7 @@ func (c Config) complete() (Config, error) {
 	}
 	return Config{
 		PerSecond: cmp.Or(c.PerSecond, 20_000), Burst: cmp.Or(c.Burst, 2*c.PerSecond, 40_000),
-		AtOnce: cmp.Or(c.AtOnce, 1_024), Refusals: cmp.Or(c.Refusals, 2_000),
+		AtOnce: cmp.Or(c.AtOnce, 1_024), Refusals: cmp.Or(c.Refusals, 4_000),
 	}, nil
 }
 

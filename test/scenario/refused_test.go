@@ -529,11 +529,14 @@ func checkMisspelt(t *testing.T, process, whole string, k key, turn int) {
 
 // optional are the keys that may be left out: they have defaults, or stand in
 // a block that has.
-var optional = regexp.MustCompile(`^(Log|DevServer|Subjects)(\.|$)|^(Timeout|AlsoKeys|Host|MaxUploads|MaxOpenUploads|UploadExpiry|ProjectQuota)$`)
+var optional = regexp.MustCompile(`^(Log|DevServer|Subjects)(\.|$)|^(Timeout|AlsoKeys|Host|MaxUploads|MaxOpenUploads|UploadExpiry|ProjectQuota|Tokens\.JwksFile|Audit\.Every)$`)
 
 func checkRemoved(t *testing.T, process, whole string, k key) {
 	t.Helper()
 	lines := strings.SplitAfter(whole, "\n")
+	if before, _, first := strings.Cut(lines[k.line-1], "- "); first && strings.TrimSpace(before) == "" { // Of a list's entry: the next key begins it.
+		lines[k.last] = before + "- " + strings.TrimLeft(lines[k.last], " ")
+	}
 	text := strings.Join(slices.Delete(lines, k.line-1, k.last), "")
 	stderr, accepted := checkConfig(t, process, text)
 	switch {
