@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -177,12 +178,7 @@ func (s *Server) Start() error {
 		return err
 	}
 	if s.port == 0 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return err
-		}
-		s.port = l.Addr().(*net.TCPAddr).Port
-		if err := l.Close(); err != nil {
+		if s.port, err = freePort(); err != nil {
 			return err
 		}
 	}
@@ -197,6 +193,21 @@ func (s *Server) Start() error {
 		return err
 	}
 	return s.wait()
+}
+
+// freePort finds a port below those that the kernel gives to who connects: while
+// the server is away, a client's own end could lie on its port, and it could not
+// come back.
+func freePort() (int, error) {
+	var err error
+	for range 100 {
+		port := 15000 + rand.IntN(15000)
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			return port, l.Close()
+		}
+	}
+	return 0, err
 }
 
 func (s *Server) wait() error {
