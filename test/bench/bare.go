@@ -202,7 +202,9 @@ func (w *world) uploadOver(client vitalspb.VitalsServiceClient) operation {
 }
 
 // listed is whose records the lists show; uploads are of the others.
-func (w *world) listed() string { return w.project + "-listed" }
+func (w *world) listed() string { return w.project + listedSuffix }
+
+const listedSuffix = "-listed"
 
 // plantList gives one subject so many records that a page is full.
 func (w *world) plantList(ctx context.Context, client vitalspb.VitalsServiceClient) error {

@@ -67,7 +67,7 @@ func shapeOf(ctx context.Context, path string) (shape, error) {
 		{`SELECT COUNT(*) FROM records WHERE ` + ours, &s.records},
 		{`SELECT COUNT(*) FROM record_ids WHERE ` + ours, &s.ids},
 		{`SELECT COUNT(*) FROM audit_events WHERE action = 'create' AND ` + ours, &s.creates},
-		{`SELECT COUNT(*) FROM vitals_latest WHERE ` + ours, &s.signs},
+		{`SELECT COUNT(*) FROM vitals_latest WHERE patient_id NOT LIKE '%` + listedSuffix + `' AND ` + ours, &s.signs},
 		{`SELECT COUNT(*) FROM record_tallies WHERE ` + ours, &s.categories},
 		{`SELECT AVG(LENGTH(content)) FROM records WHERE ` + ours, &s.content},
 	} {
