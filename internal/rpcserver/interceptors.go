@@ -199,9 +199,9 @@ func (g *guard) admitStream(srv any, ss grpc.ServerStream, info *grpc.StreamServ
 // calls: what comes through it is many people's.
 const relay = "project-api"
 
-// admit checks the peer, then the token with its bearer's limits, then the
-// account; leave is called
-// when the call has ended.
+// admit checks the peer, then the token with its bearer's limits, then the account;
+// leave is called when the call has ended. A refusal too comes with a context, which
+// names whom it was given to as far as that is known.
 func (g *guard) admit(ctx context.Context, method string) (_ context.Context, leave func(), err error) {
 	process := callinfo.Peer(ctx)
 	if !g.peers.Allow(method, process) && !(isHealth(method) && g.peers.Knows(process)) {
@@ -211,13 +211,14 @@ func (g *guard) admit(ctx context.Context, method string) (_ context.Context, le
 		return ctx, func() {}, nil
 	}
 	authorization := first(ctx, callinfo.AuthorizationKey)
-	user, leave, err := g.gate.Admit(ctx, sourceOf(ctx, process), authorization)
+	verified, leave, err := g.gate.Admit(ctx, sourceOf(ctx, process), authorization)
 	if err != nil {
 		return ctx, nil, err
 	}
-	if user, err = auth.Resolve(ctx, g.accounts, user); err != nil {
+	user, err := auth.Resolve(ctx, g.accounts, verified)
+	if err != nil {
 		leave()
-		return nil, nil, err
+		return auth.WithUser(ctx, &auth.User{Issuer: verified.Issuer, Subject: verified.Subject}), nil, err // Who was refused, for the audit.
 	}
 	return callinfo.WithAuthorization(auth.WithUser(ctx, user), authorization), leave, nil
 }

@@ -2,6 +2,7 @@ package rpcserver
 
 import (
 	"context"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"clinsource/internal/auditlog"
 	"clinsource/internal/auth"
@@ -79,6 +82,45 @@ func TestRefusedAccessIsRecorded(t *testing.T) {
 		" project-api project-api" + service + "GetImagesSummary TOKEN_MISSING  ",
 		" vitals-rpc vitals-rpc" + service + "ListImages PEER_NOT_ALLOWED  ",
 		"nurse project-api " + service + "DownloadDicom RECORD_NOT_FOUND  ",
+	})
+}
+
+// A refusal of the account itself is an answer like others, and a disabled one is
+// on record under its name.
+func TestRefusedAccountsAreAnsweredAndRecorded(t *testing.T) {
+	f := serve(t, &service{})
+	kept := &recorded{}
+	f.guard.service = kept
+	client := f.gateway(t)
+	var err error
+	if f.token, err = auth.Issue(filepath.Join(f.dir, "issuer.key"), "nurse", nil, time.Hour); err != nil { // What is granted is stored.
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		account auth.Account
+		err     error
+		code    codes.Code
+	}{
+		{auth.Account{Disabled: true}, nil, codes.PermissionDenied},
+		{auth.Account{}, fault.Unavailable(fault.ReasonUnavailable, "the registry is away", time.Second), codes.Unavailable},
+	} {
+		f.guard.accounts = auth.AccountSourceFunc(func(context.Context, string, string) (auth.Account, error) { return c.account, c.err })
+		_, err := client.GetImagesSummary(f.authorized(t), &dicompb.GetImagesSummaryRequest{ProjectId: "p"})
+		if status.Code(err) != c.code {
+			t.Errorf("%+v, %v: %v, want %v", c.account, c.err, err, c.code)
+		}
+		stream, err := client.DownloadDicom(f.authorized(t), &dicompb.DownloadDicomRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stream.Recv(); status.Code(err) != c.code {
+			t.Errorf("a stream, %+v, %v: %v, want %v", c.account, c.err, err, c.code)
+		}
+	}
+	const service = " /dicom.DicomService/"
+	kept.wait(t, []string{
+		"nurse project-api " + service + "GetImagesSummary ACCOUNT_DISABLED p ",
+		"nurse project-api " + service + "DownloadDicom ACCOUNT_DISABLED  ",
 	})
 }
 

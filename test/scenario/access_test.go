@@ -113,6 +113,9 @@ func TestAccessWhileTheRegistryHangs(t *testing.T) {
 	}
 	path := s.path + "/vitals"
 	becomes(t, tokenless(t, known), path, 200)
+	for range 40 { // Every replica hears of it.
+		tokenless(t, known).get(t, path).want(t, 200)
+	}
 	theSuite.signal(t, "subject-rpc", syscall.SIGSTOP)
 	defer theSuite.signal(t, "subject-rpc", syscall.SIGCONT)
 	time.Sleep(2100 * time.Millisecond) // What was asked is due to be asked anew.
