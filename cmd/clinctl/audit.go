@@ -119,7 +119,7 @@ func auditExport(ctx context.Context, args []string) (err error) {
 	if err := os.Rename(aside, *out); err != nil {
 		return err
 	}
-	fmt.Println("wrote " + *out + "; check it with: clinctl audit verify --in " + *out + " --key audit.pub")
+	fmt.Println("wrote " + *out + "; check it with: clinctl audit verify --in " + *out + " --key audit.pub (in development: certs/dev/audit.pub)")
 	return nil
 }
 
@@ -218,7 +218,7 @@ func auditVerify(_ context.Context, args []string) (err error) {
 			fmt.Println(f)
 		}
 	}
-	return fmt.Errorf("%w: %d findings", errNotWhole, len(report.Findings))
+	return fmt.Errorf("%w; findings: %d", errNotWhole, len(report.Findings))
 }
 
 // services that a show asks: one, or all.

@@ -101,6 +101,19 @@ func (r *Record) mark(failed int64) {
 	}
 }
 
+// Each gives stored records in the terms of a contract, in their order.
+func Each[T any](list []*Record, out func(*Record) (T, error)) ([]T, error) {
+	var all []T
+	for _, r := range list {
+		one, err := out(r)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
 // Find gives one record by its id alone, in whichever project it lies, for
 // contracts that name nothing else; the caller decides who may see it, and then
 // audits the read with ReadOne.

@@ -44,7 +44,7 @@ func (l *GetPatientReportsLogic) GetPatientReports(in *epropb.GetPatientReportsR
 	if err != nil {
 		return nil, err
 	}
-	reports, err := message.RecordsOut(list)
+	reports, err := records.Each(list, message.RecordOut)
 	if err != nil {
 		return nil, err
 	}

@@ -43,7 +43,7 @@ func (l *ListReportsLogic) ListReports(in *epropb.ListReportsRequest) (*epropb.L
 	if err != nil {
 		return nil, err
 	}
-	reports, err := message.RecordsOut(list)
+	reports, err := records.Each(list, message.RecordOut)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 
 	"clinsource/epro-rpc/internal/message"
 	"clinsource/epro-rpc/internal/svc"
+	"clinsource/internal/records"
 	epropb "clinsource/proto/epro"
 	recordpb "clinsource/proto/record"
 )
@@ -26,6 +27,6 @@ func (l *ListReportVersionsLogic) ListReportVersions(in *recordpb.ListRecordVers
 	if err != nil {
 		return nil, err
 	}
-	out, err := message.RecordsOut(list)
+	out, err := records.Each(list, message.RecordOut)
 	return &epropb.ListReportVersionsResponse{Versions: out, NextPageToken: next}, err
 }

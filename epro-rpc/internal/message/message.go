@@ -77,19 +77,6 @@ func RecordOut(r *records.Record) (*epropb.Report, error) {
 	return out, nil
 }
 
-// RecordsOut gives stored records in the contract's terms.
-func RecordsOut(list []*records.Record) ([]*epropb.Report, error) {
-	var out []*epropb.Report
-	for _, r := range list {
-		one, err := RecordOut(r)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, one)
-	}
-	return out, nil
-}
-
 // Questionnaires picks the counts per questionnaire out of all tallies: if there
 // are too many, the most frequent ones, by id where they are equal.
 func Questionnaires(tallies map[string]int64) map[string]int64 {

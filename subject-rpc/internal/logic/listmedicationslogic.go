@@ -49,7 +49,7 @@ func (l *ListMedicationsLogic) ListMedications(in *medicationpb.ListMedicationsR
 	if err != nil {
 		return nil, err
 	}
-	out, err := message.RecordsOut(list)
+	out, err := records.Each(list, message.RecordOut)
 	if err != nil {
 		return nil, err
 	}

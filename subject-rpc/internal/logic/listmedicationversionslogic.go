@@ -3,6 +3,7 @@ package logic
 import (
 	"context"
 
+	"clinsource/internal/records"
 	medicationpb "clinsource/proto/medication"
 	recordpb "clinsource/proto/record"
 	"clinsource/subject-rpc/internal/message"
@@ -26,6 +27,6 @@ func (l *ListMedicationVersionsLogic) ListMedicationVersions(in *recordpb.ListRe
 	if err != nil {
 		return nil, err
 	}
-	out, err := message.RecordsOut(list)
+	out, err := records.Each(list, message.RecordOut)
 	return &medicationpb.ListMedicationVersionsResponse{Versions: out, NextPageToken: next}, err
 }

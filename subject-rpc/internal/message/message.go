@@ -66,19 +66,6 @@ func RecordOut(r *records.Record) (*medicationpb.Medication, error) {
 	return out, nil
 }
 
-// RecordsOut gives stored records in the contract's terms.
-func RecordsOut(list []*records.Record) ([]*medicationpb.Medication, error) {
-	var out []*medicationpb.Medication
-	for _, r := range list {
-		one, err := RecordOut(r)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, one)
-	}
-	return out, nil
-}
-
 // Request gives a stored record as the request that it would have come as.
 func Request(r *records.Record) (*medicationpb.RecordMedicationRequest, error) {
 	stored, err := RecordOut(r)

@@ -44,7 +44,7 @@ func (l *ListVitalsLogic) ListVitals(in *vitalspb.ListVitalsRequest) (*vitalspb.
 	if err != nil {
 		return nil, err
 	}
-	out, err := message.RecordsOut(list)
+	out, err := records.Each(list, message.RecordOut)
 	if err != nil {
 		return nil, err
 	}

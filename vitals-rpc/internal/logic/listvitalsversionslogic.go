@@ -3,6 +3,7 @@ package logic
 import (
 	"context"
 
+	"clinsource/internal/records"
 	recordpb "clinsource/proto/record"
 	vitalspb "clinsource/proto/vitals"
 	"clinsource/vitals-rpc/internal/message"
@@ -26,6 +27,6 @@ func (l *ListVitalsVersionsLogic) ListVitalsVersions(in *recordpb.ListRecordVers
 	if err != nil {
 		return nil, err
 	}
-	out, err := message.RecordsOut(list)
+	out, err := records.Each(list, message.RecordOut)
 	return &vitalspb.ListVitalsVersionsResponse{Versions: out, NextPageToken: next}, err
 }

@@ -144,19 +144,6 @@ func Categories(tallies map[string]int64) map[string]int64 {
 	return out
 }
 
-// RecordsOut gives stored records in the contract's terms.
-func RecordsOut(list []*records.Record) ([]*vitalspb.VitalsRecord, error) {
-	var out []*vitalspb.VitalsRecord
-	for _, r := range list {
-		one, err := RecordOut(r)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, one)
-	}
-	return out, nil
-}
-
 // Request gives a stored record as the request that it would have come as.
 func Request(r *records.Record) (*vitalspb.UploadVitalsRequest, error) {
 	stored, err := RecordOut(r)
